@@ -1,0 +1,60 @@
+// `syla languages`: what programs can be written in on the platform that commands here use.
+import { toJson } from "@bufbuild/protobuf";
+import { type Language, LanguageSchema } from "@syla/contract/syla/execution/v1/execution";
+import { type Command, jsonFlag, noPositionals, parseFlags } from "./command.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { print } from "./output.ts";
+import { connect } from "./platform.ts";
+import { printable, table, toned } from "./render.ts";
+import { formatSpan } from "./size.ts";
+
+/** The `languages` command. */
+export const languages: Command = {
+  usage: "languages [--json]",
+  about: "Lists the languages that programs can be written in, the default version of each first.",
+  flags: jsonFlag,
+  examples: [["syla languages", "names, versions, file endings, and how long the first run took"]],
+  execute,
+};
+
+async function execute(args: string[]): Promise<number> {
+  const { values, positionals } = parseFlags(jsonFlag, args);
+  noPositionals(positionals);
+  const interrupt = onInterrupt();
+  const { syla, close } = await connect(interrupt.signal);
+  try {
+    const { signal } = interrupt;
+    const { languages: found } = await syla.execution.listLanguages({}, { signal });
+    await print(values.json === true ? asJson(found) : table([header(), ...found.map(row)]));
+    return 0;
+  } catch (thrown) {
+    const code = interrupt.exitCode();
+    if (code === undefined) throw thrown;
+    return code;
+  } finally {
+    await close();
+    interrupt.release();
+  }
+}
+
+function header(): string[] {
+  const titles = ["LANGUAGE", "VERSION", "ALSO", "FILES", "KIND", "FIRST RUN"];
+  return titles.map((title) => toned("faint", title));
+}
+
+function row(language: Language): string[] {
+  const { name, version, aliases, extensions, compiled, firstRunMs } = language;
+  return [
+    name,
+    version,
+    aliases.join(" ") || "-",
+    extensions.map((ending) => `.${ending}`).join(" ") || "-",
+    compiled ? "compiled" : "interpreted",
+    firstRunMs === undefined ? "-" : formatSpan(firstRunMs),
+  ].map(printable);
+}
+
+function asJson(found: readonly Language[]): string {
+  const list = found.map((each) => toJson(LanguageSchema, each, { alwaysEmitImplicit: true }));
+  return `${JSON.stringify(list, undefined, 2)}\n`;
+}

@@ -1,0 +1,88 @@
+// Which platform a command talks to: the one that SYLA_URL names, else the running one of the data folder, else one
+// that is started for this call and ended with it.
+import { readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import { join, resolve } from "node:path";
+import { createSyla, type Syla } from "@syla/sdk";
+import { startEmbedded } from "./embedded.ts";
+import { platformFailure } from "./failure.ts";
+
+/** A platform for the length of a command. */
+export interface Connection {
+  readonly syla: Syla;
+  /** Ends the platform if it was started for this call. */
+  readonly close: () => Promise<void>;
+}
+
+// A platform on this machine answers its health in a few milliseconds, or it is not one.
+const healthTimeoutMs = 2_000;
+
+/** The platform that is there; a command that asks about past runs has no use for a fresh one. */
+export async function connectRunning(): Promise<Connection> {
+  const url = await findRunning();
+  if (url !== undefined) return open(url, async () => {});
+  throw platformFailure(
+    "No platform is running here: start one with 'syla up', or name one in SYLA_URL.",
+  );
+}
+
+/** The platform that is there, else one started for this call. */
+export async function connect(signal?: AbortSignal): Promise<Connection> {
+  const url = await findRunning();
+  if (url !== undefined) return open(url, async () => {});
+  const embedded = await startEmbedded(signal);
+  return open(embedded.url, embedded.stop);
+}
+
+function open(url: string, close: () => Promise<void>): Connection {
+  return { syla: createSyla({ url, token: process.env["SYLA_TOKEN"] }), close };
+}
+
+async function findRunning(): Promise<string | undefined> {
+  return process.env["SYLA_URL"] || (await findInData(dataFolder()));
+}
+
+function dataFolder(): string {
+  return resolve(process.env["SYLA_DATA"] || ".syla");
+}
+
+/** The URL of the platform that runs on a data folder, as the platform's own note there has it. */
+export async function findInData(folder: string): Promise<string | undefined> {
+  const text = await readFile(join(folder, "platform.json"), "utf8").catch(() => undefined);
+  const entry = text === undefined ? undefined : parseEntry(text);
+  if (entry === undefined || !isAlive(entry.pid) || !isHere(entry.url)) return undefined;
+  const signal = AbortSignal.timeout(healthTimeoutMs);
+  const answer = await fetch(`${entry.url}/health`, { signal, redirect: "error" }).catch(
+    () => undefined,
+  );
+  return answer?.ok === true ? entry.url : undefined;
+}
+
+function parseEntry(text: string): { pid: number; url: string } | undefined {
+  try {
+    const { pid, url } = JSON.parse(text) as { pid?: unknown; url?: unknown };
+    if (typeof pid !== "number" || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
+    return typeof url === "string" && URL.canParse(url)
+      ? { pid, url: url.replace(/\/+$/, "") }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (thrown) {
+    return thrown instanceof Error && "code" in thrown && thrown.code === "EPERM";
+  }
+}
+
+// A folder that came with someone's repository could name any server; programs are sent only to this machine's.
+function isHere(url: string): boolean {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  if (host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host)) return true;
+  const addresses = Object.values(networkInterfaces()).flat();
+  return addresses.some((each) => each?.address === host);
+}

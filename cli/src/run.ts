@@ -1,0 +1,104 @@
+// `syla run`: a program in a fresh jail that behaves as if it ran here. Its output comes out as it is produced, its
+// exit code is the command's, and Ctrl-C ends it.
+import { toJsonString } from "@bufbuild/protobuf";
+import {
+  type Execution,
+  type ExecutionEvent,
+  ExecutionSchema,
+  type OutputChunk,
+} from "@syla/contract/syla/execution/v1/execution";
+import type { Syla } from "@syla/sdk";
+import { saveArtifact } from "./artifacts.ts";
+import { type Command, parseFlags } from "./command.ts";
+import { exitCodes, platformFailure, usageFailure } from "./failure.ts";
+import { onInterrupt } from "./interrupt.ts";
+import { exitCodeOf, sentenceOf } from "./outcome.ts";
+import { note, print, ReaderLeft, write } from "./output.ts";
+import { connect } from "./platform.ts";
+import { readRequest, runFlags, type RunRequest, toSpec } from "./run-spec.ts";
+
+/** The `run` command. */
+export const run: Command = {
+  usage: "run [FILE|-] [-l LANGUAGE] [FLAGS] [-- ARGS…]",
+  about: `Runs a program in a fresh jail. Its output streams here, its exit code is the command's, and
+what is piped in is its standard input. 128+n tells a signal, 124 a limit of time, 125 that the
+platform could not run it, 2 a mistake on the command line. KB and MB are powers of 1000, KiB
+and MiB of 1024.`,
+  flags: runFlags,
+  examples: [
+    ["syla run examples/primes.py", "the language is told by the file's ending"],
+    ["echo 'print(6*7)' | syla run -l python -", "a program from standard input"],
+    ["sort -u words.txt | syla run count.rb", "standard input goes to the program"],
+    ["syla run main.c --timeout 5s --memory 64MiB -- 10 20", "with limits and arguments"],
+    ["syla run plot.py --file data.csv --artifact plot.png=out.png", "files in, files out"],
+  ],
+  execute,
+};
+
+async function execute(args: string[]): Promise<number> {
+  const { values, positionals, tokens } = parseFlags(runFlags, args);
+  const split = tokens.find((token) => token.kind === "option-terminator")?.index ?? args.length;
+  const programArgs = args.slice(split + 1);
+  const [file, extra] = positionals.slice(0, positionals.length - programArgs.length);
+  if (extra !== undefined) {
+    throw usageFailure(
+      `The argument '${extra}' is not expected: put the program's own after '--'.`,
+    );
+  }
+  const interrupt = onInterrupt();
+  try {
+    const request = await readRequest(file, programArgs, values, interrupt.signal);
+    return await runOn(request, values.json, interrupt.signal);
+  } catch (thrown) {
+    const code = thrown instanceof ReaderLeft ? thrown.exitCode : interrupt.exitCode();
+    if (code === undefined) throw thrown;
+    return code;
+  } finally {
+    interrupt.release();
+  }
+}
+
+async function runOn(request: RunRequest, json: boolean, signal: AbortSignal): Promise<number> {
+  const { syla, close } = await connect(signal);
+  try {
+    const { finished, complete } = await follow(syla, request, json, signal);
+    if (json) await printJson(await syla.execution.getExecution({ id: finished.id }, { signal }));
+    const sentence = sentenceOf(finished, request.limitWords);
+    if (sentence !== undefined) await note(sentence);
+    const exitCode = exitCodeOf(finished);
+    return exitCode === 0 && !complete ? exitCodes.platform : exitCode;
+  } finally {
+    await close();
+  }
+}
+
+async function follow(syla: Syla, request: RunRequest, quiet: boolean, signal: AbortSignal) {
+  const spec = await toSpec(request, syla);
+  let complete = true;
+  for await (const { event } of syla.run(spec, { signal })) {
+    if (event.case === "finished") return { finished: event.value, complete };
+    if (event.case === "artifact") {
+      const problem = await saveArtifact(event.value, request.places);
+      if (problem !== undefined) await note(problem);
+      complete &&= problem === undefined;
+    }
+    if (!quiet) await printOutput(event);
+  }
+  throw platformFailure("The platform's events ended before the program did.");
+}
+
+/** Writes an event's output, if it has any, to the stream that it came from. */
+export async function printOutput(event: ExecutionEvent["event"]): Promise<void> {
+  if (event.case === "stdout") await write(process.stdout, bytesOf(event.value));
+  if (event.case === "stderr") await write(process.stderr, bytesOf(event.value));
+}
+
+function bytesOf({ data }: OutputChunk): string | Uint8Array {
+  return data.value ?? "";
+}
+
+/** Prints an execution in the JSON of the contract. */
+export async function printJson(execution: Execution): Promise<void> {
+  const options = { alwaysEmitImplicit: true, prettySpaces: 2 };
+  await print(`${toJsonString(ExecutionSchema, execution, options)}\n`);
+}

@@ -1,0 +1,268 @@
+// Every error that leaves Syla is one of this catalogue: a stable code, a status that each surface translates
+// (gRPC status, HTTP status), whether trying again can help, and a message that says what, why and the offending
+// value. A cause is kept for the log and never sent.
+
+/** The canonical statuses of gRPC, in lower case. */
+export type Status =
+  | "cancelled"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "aborted"
+  | "out_of_range"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "data_loss"
+  | "unauthenticated";
+
+interface StatusFacts {
+  readonly grpc: number;
+  readonly http: number;
+}
+
+/** Numbers of each status on gRPC (grpc/statuscodes) and HTTP (API rule 5). */
+export const statuses: Readonly<Record<Status, StatusFacts>> = {
+  cancelled: { grpc: 1, http: 499 },
+  invalid_argument: { grpc: 3, http: 400 },
+  deadline_exceeded: { grpc: 4, http: 504 },
+  not_found: { grpc: 5, http: 404 },
+  already_exists: { grpc: 6, http: 409 },
+  permission_denied: { grpc: 7, http: 403 },
+  resource_exhausted: { grpc: 8, http: 429 },
+  failed_precondition: { grpc: 9, http: 400 },
+  aborted: { grpc: 10, http: 409 },
+  out_of_range: { grpc: 11, http: 400 },
+  unimplemented: { grpc: 12, http: 501 },
+  internal: { grpc: 13, http: 500 },
+  unavailable: { grpc: 14, http: 503 },
+  data_loss: { grpc: 15, http: 500 },
+  unauthenticated: { grpc: 16, http: 401 },
+};
+
+interface Entry {
+  readonly status: Status;
+  readonly title: string;
+  readonly retryable: boolean;
+  /** Where HTTP has a better word than the status's own. */
+  readonly http?: number;
+}
+
+/** Every code, for `docs/reference/errors.md` and for the surfaces. */
+export const catalogue = {
+  invalid_request: {
+    status: "invalid_argument",
+    title: "The request breaks a rule of the contract",
+    retryable: false,
+  },
+  invalid_json: {
+    status: "invalid_argument",
+    title: "The body is not the JSON that was expected",
+    retryable: false,
+  },
+  invalid_page_token: {
+    status: "invalid_argument",
+    title: "The page token does not belong to this query",
+    retryable: false,
+  },
+  invalid_filter: {
+    status: "invalid_argument",
+    title: "The filter cannot be read",
+    retryable: false,
+  },
+  unknown_language: {
+    status: "invalid_argument",
+    title: "The language is not offered here",
+    retryable: false,
+  },
+  unsupported_media_type: {
+    status: "invalid_argument",
+    title: "The body's media type is not one of those understood",
+    retryable: false,
+    http: 415,
+  },
+  not_acceptable: {
+    status: "invalid_argument",
+    title: "None of the accepted media types can be produced",
+    retryable: false,
+    http: 406,
+  },
+  payload_too_large: {
+    status: "resource_exhausted",
+    title: "The request is larger than allowed",
+    retryable: false,
+    http: 413,
+  },
+  route_not_found: {
+    status: "not_found",
+    title: "There is nothing at this path",
+    retryable: false,
+  },
+  method_not_allowed: {
+    status: "unimplemented",
+    title: "The path exists, but not with this verb",
+    retryable: false,
+    http: 405,
+  },
+  execution_not_found: {
+    status: "not_found",
+    title: "There is no such execution",
+    retryable: false,
+  },
+  service_not_found: {
+    status: "not_found",
+    title: "There is no such service",
+    retryable: false,
+  },
+  queue_full: {
+    status: "resource_exhausted",
+    title: "Too many executions are waiting",
+    retryable: true,
+  },
+  sandbox_unavailable: {
+    status: "unavailable",
+    title: "No working isolation: code is refused",
+    retryable: false,
+  },
+  database_unavailable: {
+    status: "unavailable",
+    title: "The database does not answer",
+    retryable: true,
+  },
+  storage_full: {
+    status: "unavailable",
+    title: "The disk is full",
+    retryable: true,
+  },
+  shutting_down: {
+    status: "unavailable",
+    title: "The platform is stopping",
+    retryable: true,
+  },
+  overloaded: {
+    status: "unavailable",
+    title: "More work waits than can be kept",
+    retryable: true,
+  },
+  transaction_conflict: {
+    status: "aborted",
+    title: "Another change came between",
+    retryable: true,
+  },
+  database_mismatch: {
+    status: "failed_precondition",
+    title: "The database was made by another version",
+    retryable: false,
+  },
+  unreachable: {
+    status: "unavailable",
+    title: "A service cannot be reached",
+    retryable: true,
+  },
+  unimplemented: {
+    status: "unimplemented",
+    title: "The method is not served here",
+    retryable: false,
+  },
+  cancelled: {
+    status: "cancelled",
+    title: "The caller went away",
+    retryable: false,
+  },
+  deadline_exceeded: {
+    status: "deadline_exceeded",
+    title: "The call took longer than allowed",
+    retryable: true,
+  },
+  query_too_complex: {
+    status: "invalid_argument",
+    title: "The query is deeper or costs more than allowed",
+    retryable: false,
+  },
+  origin_not_allowed: {
+    status: "permission_denied",
+    title: "The page's origin is not allowed",
+    retryable: false,
+  },
+  invalid_configuration: {
+    status: "failed_precondition",
+    title: "A setting is wrong",
+    retryable: false,
+  },
+  already_running: {
+    status: "failed_precondition",
+    title: "Another process uses this data folder",
+    retryable: false,
+  },
+  internal: {
+    status: "internal",
+    title: "Something went wrong on our side",
+    retryable: false,
+  },
+} as const satisfies Readonly<Record<string, Entry>>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+/** One wrong field of a request. */
+export interface Violation {
+  /** JSON pointer (RFC 6901) in the names of the JSON form; "" is the whole request. */
+  readonly pointer: string;
+  readonly detail: string;
+  /** The id of the rule that was broken. */
+  readonly rule: string;
+}
+
+export interface SylaErrorOptions {
+  readonly violations?: readonly Violation[];
+  /** After how many milliseconds a retry can help. */
+  readonly retryAfterMs?: number;
+  readonly cause?: unknown;
+}
+
+/** An error of the catalogue. */
+export class SylaError extends Error {
+  readonly code: ErrorCode;
+  readonly violations: readonly Violation[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: SylaErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "SylaError";
+    this.code = code;
+    this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get entry(): Entry {
+    return catalogue[this.code];
+  }
+
+  get status(): Status {
+    return this.entry.status;
+  }
+
+  get grpcCode(): number {
+    return statuses[this.status].grpc;
+  }
+
+  get httpStatus(): number {
+    return this.entry.http ?? statuses[this.status].http;
+  }
+}
+
+/** Whether a text is a code of the catalogue. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(catalogue, text);
+}
+
+/** What was thrown, as an error of the catalogue: anything unknown is `internal`, with itself as the cause. */
+export function toSylaError(thrown: unknown): SylaError {
+  if (thrown instanceof SylaError) return thrown;
+  return new SylaError("internal", "An internal error happened; the log has it under this request's id.", {
+    cause: thrown,
+  });
+}

@@ -1,0 +1,98 @@
+// Syla from a program: typed clients of every service, made from the contract's descriptors, over the Connect
+// protocol and fetch, so that the same code runs on Node and in a browser.
+import { type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-web";
+import { type ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
+import { ReplService } from "@syla/contract/syla/repl/v1/repl";
+import { type Client, createClient } from "./call.ts";
+import { SylaError } from "./error.ts";
+import {
+  type ExecutionSpec,
+  followExecution,
+  type FollowOptions,
+  type RunOptions,
+  runProgram,
+} from "./follow.ts";
+
+export type { CallOptions, Client } from "./call.ts";
+export { SylaError } from "./error.ts";
+export type { Status, SylaErrorOptions, Violation } from "./error.ts";
+export type { ExecutionSpec, FollowOptions, RetryOptions, RunOptions } from "./follow.ts";
+
+/** How a platform is reached. */
+export interface SylaOptions {
+  /** Where it is, for example `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Sent as `Authorization: Bearer` with every call; none by default. */
+  readonly token?: string | undefined;
+  /** Another fetch than the global one. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** How messages travel: `binary`, the default, or `json`, which is larger but can be read. */
+  readonly format?: "binary" | "json";
+}
+
+/** A platform. */
+export interface Syla {
+  /** Where it is. */
+  readonly url: string;
+  /** Runs programs and remembers every run. */
+  readonly execution: Client<typeof ExecutionService>;
+  /** Runs a piece of code and answers its output. */
+  readonly repl: Client<typeof ReplService>;
+  /**
+   * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
+   * Leaving before it, or the signal, cancels the run.
+   */
+  readonly run: (spec: ExecutionSpec, options?: RunOptions) => AsyncIterable<ExecutionEvent>;
+  /**
+   * Gives the events of an execution from any number on, running or finished, over dropped connections too. Leaving
+   * does not disturb the execution.
+   */
+  readonly followExecution: (id: string, options?: FollowOptions) => AsyncIterable<ExecutionEvent>;
+}
+
+/**
+ * Makes the client of a platform. No connection is made before the first call.
+ *
+ * @example
+ * ```ts
+ * const syla = createSyla({ url: process.env["SYLA_URL"] ?? "http://127.0.0.1:8080" });
+ * const done = await syla.execution.execute({ spec: { language: "python", code: "print(6 * 7)" } });
+ * console.log(done.stdout);
+ * ```
+ */
+export function createSyla(options: SylaOptions): Syla {
+  const url = readUrl(options.url);
+  const { fetch, token } = options;
+  const transport = createConnectTransport({
+    baseUrl: url,
+    useBinaryFormat: options.format !== "json",
+    interceptors: token === undefined ? [] : [authorize(token)],
+    ...(fetch === undefined ? {} : { fetch }),
+  });
+  const link = { url, transport };
+  const execution = createClient(ExecutionService, link);
+  return {
+    url,
+    execution,
+    repl: createClient(ReplService, link),
+    run: (spec, runOptions) => runProgram(execution, spec, runOptions),
+    followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
+  };
+}
+
+function readUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !["http:", "https:"].includes(url.protocol)) {
+    const message = `Cannot use '${text}' as Syla's URL: it must begin with http:// or https://.`;
+    throw new SylaError("invalid_configuration", message, { status: "failed_precondition" });
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function authorize(token: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set("Authorization", `Bearer ${token}`);
+    return next(request);
+  };
+}

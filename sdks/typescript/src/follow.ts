@@ -1,0 +1,152 @@
+// An execution's events as one unbroken sequence. They are numbered and stored by the platform, so a connection that
+// breaks costs nothing: the next one asks for what comes after the last number seen.
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  ExecutionEvent,
+  ExecutionService,
+  ExecutionSpecSchema,
+} from "@syla/contract/syla/execution/v1/execution";
+import type { Client } from "./call.ts";
+import { SylaError } from "./error.ts";
+
+/** How connections that break are made again. */
+export interface RetryOptions {
+  /** How many in a row may fail without a new event between them; 8 by default, 0 never tries again. */
+  readonly attempts?: number;
+  /** The wait before the first new one, in milliseconds; each further wait is twice as long. 100 by default. */
+  readonly firstDelayMs?: number;
+  /** The longest wait, in milliseconds; 5000 by default. */
+  readonly maxDelayMs?: number;
+}
+
+/** How an execution is followed. */
+export interface FollowOptions {
+  /** The number of the last event already seen; 0, the default, begins at the first. */
+  readonly after?: number;
+  /** Ends the following. */
+  readonly signal?: AbortSignal;
+  /** How connections that break are made again. */
+  readonly retry?: RetryOptions;
+}
+
+/** How a program is run. */
+export interface RunOptions {
+  /** Ends the following, and the run with it. */
+  readonly signal?: AbortSignal;
+  /** How connections that break are made again. */
+  readonly retry?: RetryOptions;
+}
+
+/** What to run; every field of the contract's ExecutionSpec. */
+export type ExecutionSpec = MessageInitShape<typeof ExecutionSpecSchema>;
+
+type Executions = Client<typeof ExecutionService>;
+
+// A connection that held this long before it broke was a good one: a quiet program may outlive many of them.
+const heldMs = 10_000;
+
+// Cancelling is the last courtesy of a caller that leaves; it must not keep him.
+const cancelTimeoutMs = 5_000;
+
+/** Follows an execution to its end; the last event is `finished`. Leaving does not disturb the execution. */
+export async function* followExecution(
+  executions: Executions,
+  id: string,
+  options: FollowOptions = {},
+): AsyncGenerator<ExecutionEvent, void> {
+  const { signal, retry = {} } = options;
+  const { attempts = 8 } = retry;
+  const call = signal === undefined ? {} : { signal };
+  let after = options.after ?? 0;
+  for (let failures = 0; ; failures += 1) {
+    const began = performance.now();
+    let failure = brokenOff(id);
+    try {
+      for await (const event of executions.watchExecution({ id, after }, call)) {
+        if (event.number <= after) continue;
+        after = event.number;
+        failures = 0;
+        yield event;
+        if (event.event.case === "finished") return;
+      }
+    } catch (thrown) {
+      failure = passing(thrown);
+    }
+    if (performance.now() - began > heldMs) failures = 0;
+    if (failures >= attempts) throw failure;
+    await sleep(failure.retryAfterMs ?? delay(failures, retry), signal);
+  }
+}
+
+/** Queues a program and follows it. Leaving before its end, or the signal, cancels the run. */
+export async function* runProgram(
+  executions: Executions,
+  spec: ExecutionSpec,
+  options: RunOptions = {},
+): AsyncGenerator<ExecutionEvent, void> {
+  throwIfAborted(options.signal);
+  // Not given the signal: whoever leaves in the middle of this call could not name the execution to cancel it.
+  const { id } = await executions.createExecution({ spec });
+  let ended = false;
+  try {
+    throwIfAborted(options.signal);
+    for await (const event of followExecution(executions, id, options)) {
+      ended = event.event.case === "finished";
+      yield event;
+    }
+  } finally {
+    if (!ended) await cancelQuietly(executions, id);
+  }
+}
+
+async function cancelQuietly(executions: Executions, id: string): Promise<void> {
+  try {
+    await executions.cancelExecution({ id }, { timeoutMs: cancelTimeoutMs });
+  } catch {
+    // The run's own limits end it; what the caller is to be told is already on its way.
+  }
+}
+
+function brokenOff(id: string): SylaError {
+  return new SylaError("unreachable", `The events of execution ${id} broke off.`, {
+    status: "unavailable",
+  });
+}
+
+/** A failure that may pass; any other is thrown. */
+function passing(thrown: unknown): SylaError {
+  if (!(thrown instanceof SylaError)) throw thrown;
+  if (thrown.status === "unavailable" || thrown.status === "resource_exhausted") return thrown;
+  if (thrown.status === "aborted") return thrown;
+  throw thrown;
+}
+
+// Half of the wait is random, so that callers cut off together do not come back together.
+function delay(failures: number, retry: RetryOptions): number {
+  const { firstDelayMs = 100, maxDelayMs = 5_000 } = retry;
+  const full = Math.min(maxDelayMs, firstDelayMs * 2 ** failures);
+  return full / 2 + Math.random() * (full / 2);
+}
+
+function cancelled(signal: AbortSignal): SylaError {
+  return new SylaError("cancelled", "The caller ended the call.", {
+    status: "cancelled",
+    cause: signal.reason,
+  });
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw cancelled(signal);
+}
+
+async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => resolve();
+  const timer = setTimeout(wake, ms);
+  signal?.addEventListener("abort", wake, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
+  throwIfAborted(signal);
+}

@@ -1,0 +1,320 @@
+// The rules of executions. One lives here from its acceptance until its end is durable; then the database has it.
+//
+//   accept -> PENDING -> (a slot is free) RUNNING -> SUCCEEDED | FAILED | CANCELLED
+//                                            `-- the platform dies --> LOST
+//
+// What is durable when: a queued execution before it is acknowledged; a followed one before its first event; one that
+// a caller waits for after `recordAfterMs` as RUNNING, or else once at its end, on its way while the answer is.
+// Events of a long run are written as it goes, so that a crash loses moments and not the log.
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Execution,
+  type ExecutionEvent,
+  ExecutionSchema,
+  type ExecutionSpec,
+  Execution_Status as Status,
+} from "@syla/contract/syla/execution/v1/execution";
+import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { CallContext } from "@syla/kit/call";
+import type { Client } from "@syla/kit/client";
+import type { Clock } from "@syla/kit/clock";
+import { SylaError, toSylaError } from "@syla/kit/error";
+import { uuidv7 } from "@syla/kit/id";
+import type { Log } from "@syla/kit/log";
+import type { ExecutionConfig } from "./config.ts";
+import { EventLog } from "./event-log.ts";
+import type { History } from "./history.ts";
+import { OutputChunker } from "./output.ts";
+import {
+  collectOutput,
+  failedRun,
+  finishExecution,
+  type RunEnd,
+  runRequest,
+  toArtifact,
+} from "./outcome.ts";
+import { type Place, RunQueue } from "./queue.ts";
+
+export interface ExecutionsOptions {
+  readonly config: ExecutionConfig;
+  readonly sandbox: Client<typeof SandboxService>;
+  readonly history: History;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One execution while it lives in this process. */
+interface Live {
+  readonly execution: Execution;
+  readonly spec: ExecutionSpec;
+  readonly log: EventLog;
+  /** Ends the run from outside. */
+  readonly stop: AbortController;
+  readonly place: Place;
+  /** How many of its events history has. */
+  savedEvents: number;
+  /** Resolves when nothing of it is being written; writes go one after another, so the log has no gaps. */
+  saving: Promise<void>;
+  /** Resolves with the execution and its output once it has ended; never rejects. */
+  ended: Promise<Execution>;
+}
+
+type Stream = "stdout" | "stderr";
+
+/** The executions of this process and, through their history, all others. */
+export class Executions {
+  readonly #options: ExecutionsOptions;
+  readonly #queue: RunQueue;
+  readonly #live = new Map<string, Live>();
+  #draining = false;
+
+  constructor(options: ExecutionsOptions) {
+    this.#options = options;
+    const { slots, waitingMax } = options.config;
+    this.#queue = new RunQueue({ slots, waitingMax });
+  }
+
+  get running(): number {
+    return this.#queue.running;
+  }
+
+  get waiting(): number {
+    return this.#queue.waiting;
+  }
+
+  /** Queues one; it is durable when this resolves. */
+  async createExecution(spec: ExecutionSpec): Promise<Execution> {
+    const one = this.#accept(spec, uuidv7());
+    try {
+      await this.#save(one);
+    } catch (error) {
+      one.place.release();
+      this.#live.delete(one.execution.id);
+      throw error;
+    }
+    const accepted = { ...one.execution };
+    this.#start(one);
+    return accepted;
+  }
+
+  /** Runs one to its end and answers it with its output. A caller that leaves cancels it. */
+  async execute(spec: ExecutionSpec, context: CallContext): Promise<Execution> {
+    const one = this.#accept(spec, uuidv7());
+    const unlink = context.onAbort(() => one.stop.abort());
+    this.#start(one);
+    try {
+      return await one.ended;
+    } finally {
+      unlink();
+    }
+  }
+
+  /** Runs one and follows it; it is durable before its first event. A caller that leaves cancels it. */
+  async *executeStream(spec: ExecutionSpec, context: CallContext): AsyncGenerator<ExecutionEvent> {
+    const one = this.#accept(spec, uuidv7());
+    const unlink = context.onAbort(() => one.stop.abort());
+    this.#start(one);
+    try {
+      await this.#save(one);
+      yield* one.log.watch(0, context);
+    } finally {
+      unlink();
+      // Once it has ended this does nothing; before that, its follower has left.
+      one.stop.abort();
+    }
+  }
+
+  /** Answers one with its output. */
+  async getExecution(id: string): Promise<Execution> {
+    const one = this.#live.get(id);
+    if (one === undefined) return this.#options.history.get(id);
+    return { ...one.execution, ...collectOutput(one.log.events) };
+  }
+
+  /** Ends one that has not ended, and answers it as it then is. */
+  async cancelExecution(id: string): Promise<Execution> {
+    const one = this.#live.get(id);
+    if (one === undefined) return this.#options.history.get(id);
+    one.stop.abort();
+    return one.ended;
+  }
+
+  /** Follows one from the event after a number. */
+  async *watchExecution(
+    id: string,
+    after: number,
+    context: CallContext,
+  ): AsyncGenerator<ExecutionEvent> {
+    const one = this.#live.get(id);
+    if (one !== undefined) yield* one.log.watch(after, context);
+    else yield* this.#options.history.events(id, after, context);
+  }
+
+  /** Takes up what dead processes left: what was queued is queued here, what was running is LOST. */
+  async recover(): Promise<void> {
+    for (const { execution, spec } of await this.#options.history.adopt()) {
+      const one = this.#enter(execution, spec);
+      // Its first event is in the history already.
+      one.savedEvents = 1;
+      this.#start(one);
+    }
+  }
+
+  /** Accepts nothing more and waits for what runs until the signal; what then still runs is cancelled. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    const ended = () => Promise.all([...this.#live.values()].map((one) => one.ended));
+    const patienceOver = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.race([ended(), patienceOver]);
+    for (const one of this.#live.values()) one.stop.abort();
+    await ended();
+  }
+
+  #accept(spec: ExecutionSpec, id: string): Live {
+    if (this.#draining) {
+      throw new SylaError("shutting_down", "Cannot accept an execution: the platform is stopping.");
+    }
+    this.#queue.assertRoom();
+    this.#options.history.assertRoom();
+    const execution = create(ExecutionSchema, {
+      id,
+      language: spec.language,
+      version: spec.version,
+      createdAt: timestampFromMs(this.#options.clock.now()),
+      metadata: spec.metadata,
+    });
+    return this.#enter(execution, spec);
+  }
+
+  #enter(execution: Execution, spec: ExecutionSpec): Live {
+    const one: Live = {
+      execution,
+      spec,
+      log: new EventLog(),
+      stop: new AbortController(),
+      place: this.#queue.enter(),
+      savedEvents: 0,
+      saving: Promise.resolve(),
+      ended: Promise.resolve(execution),
+    };
+    this.#live.set(execution.id, one);
+    this.#setStatus(one, Status.PENDING, "");
+    return one;
+  }
+
+  #setStatus(one: Live, status: Status, phase: string): void {
+    one.execution.status = status;
+    one.log.append({ case: "status", value: { status, phase } }, this.#options.clock.now());
+  }
+
+  /** Gives history the state and every event it does not have. */
+  #save(one: Live): Promise<void> {
+    const written = one.saving.then(async () => {
+      const events = one.log.events.slice(one.savedEvents);
+      const pending = one.execution.status === Status.PENDING;
+      const spec = pending ? one.spec : undefined;
+      await this.#options.history.save({ execution: one.execution, spec, events });
+      one.savedEvents += events.length;
+    });
+    one.saving = written.catch(() => undefined);
+    return written;
+  }
+
+  #start(one: Live): void {
+    one.ended = this.#runToEnd(one);
+  }
+
+  async #runToEnd(one: Live): Promise<Execution> {
+    const { clock } = this.#options;
+    const end = await this.#waitAndRun(one).catch((thrown: unknown) => {
+      const error = toSylaError(thrown);
+      if (error.code === "internal") this.#options.log.error({ err: error.cause }, "a run failed");
+      return failedRun(error);
+    });
+    one.place.release();
+    finishExecution(one.execution, end, clock.now());
+    one.log.append({ case: "finished", value: one.execution }, clock.now());
+    one.log.close();
+    const answer = { ...one.execution, ...collectOutput(one.log.events) };
+    // Until history has the end, this process answers for the execution.
+    void this.#save(one)
+      .catch((err: unknown) => this.#options.log.error({ err }, "the end of a run is not recorded"))
+      .finally(() => this.#live.delete(one.execution.id));
+    return answer;
+  }
+
+  async #waitAndRun(one: Live): Promise<RunEnd> {
+    const { signal } = one.stop;
+    const stopped = new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await Promise.race([one.place.turn, stopped]);
+    if (signal.aborted) return { kind: "cancelled" };
+    const { clock, config } = this.#options;
+    one.execution.startedAt = timestampFromMs(clock.now());
+    const recording = setInterval(() => this.#record(one), config.recordAfterMs);
+    try {
+      return await this.#run(one);
+    } catch (thrown) {
+      if (signal.aborted) return { kind: "cancelled" };
+      throw thrown;
+    } finally {
+      clearInterval(recording);
+    }
+  }
+
+  /** Writes down how far a run is that is not over soon. */
+  #record(one: Live): void {
+    if (one.log.events.length === one.savedEvents) return;
+    this.#save(one).catch((err: unknown) => {
+      this.#options.log.warn({ err }, "the events of a running execution are not recorded yet");
+    });
+  }
+
+  async #run(one: Live): Promise<RunEnd> {
+    const { clock, config, sandbox } = this.#options;
+    const output = { stdout: this.#chunker(one, "stdout"), stderr: this.#chunker(one, "stderr") };
+    const request = runRequest(one.spec, config);
+    try {
+      for await (const { event } of sandbox.run(request, { signal: one.stop.signal })) {
+        switch (event.case) {
+          case "started":
+            one.execution.version = event.value.version;
+            this.#setStatus(one, Status.RUNNING, event.value.phase);
+            break;
+          case "stdout":
+          case "stderr":
+            // What waits of the other stream was written before, and stays before.
+            output[event.case === "stdout" ? "stderr" : "stdout"].flush();
+            output[event.case].write(event.value);
+            break;
+          case "artifact":
+            output.stdout.flush();
+            output.stderr.flush();
+            one.log.append({ case: "artifact", value: toArtifact(event.value) }, clock.now());
+            break;
+          case "finished":
+            return { kind: "finished", finished: event.value };
+          default:
+        }
+      }
+    } finally {
+      output.stdout.end();
+      output.stderr.end();
+    }
+    return failedRun(new SylaError("internal", "The sandbox ended the run without saying how."));
+  }
+
+  #chunker(one: Live, stream: Stream): OutputChunker {
+    const { clock, config } = this.#options;
+    return new OutputChunker({
+      emit: (value) => one.log.append({ case: stream, value }, clock.now()),
+      lingerMs: config.chunkLingerMs,
+      chunkBytesMax: config.chunkBytesMax,
+    });
+  }
+}

@@ -1,0 +1,174 @@
+// What the database knows of executions. Writing goes through one batching writer, so that a hundred executions that
+// end together cost one commit. Acknowledged writes are durable; an end that cannot be written yet is tried again
+// until it can, up to a bound from which on nothing new is accepted.
+import type {
+  Execution,
+  ExecutionEvent,
+  ExecutionSpec,
+  ListExecutionsRequest,
+} from "@syla/contract/syla/execution/v1/execution";
+import { Execution_Status as Status } from "@syla/contract/syla/execution/v1/execution";
+import type { BatchWriter } from "@syla/kit/batch";
+import { createBatchWriter } from "@syla/kit/batch";
+import type { CallContext } from "@syla/kit/call";
+import type { Clock } from "@syla/kit/clock";
+import type { Sql } from "@syla/kit/database";
+import { SylaError, toSylaError } from "@syla/kit/error";
+import { parseFilter } from "@syla/kit/filter";
+import type { PageTokens } from "@syla/kit/page-token";
+import { collectOutput } from "./outcome.ts";
+import {
+  adoptPending,
+  type HistoryItem,
+  insertHistory,
+  listExecutions,
+  readEvents,
+  readExecution,
+  takeRunning,
+} from "./store.ts";
+import { loseExecution } from "./lost.ts";
+
+export interface HistoryOptions {
+  readonly sql: Sql;
+  readonly clock: Clock;
+  readonly pageTokens: PageTokens;
+  /** This platform process. */
+  readonly instanceId: string;
+  /** How many ends may wait for the database before nothing new is accepted. */
+  readonly unsavedMax: number;
+  /** How long a process may be silent before it counts as dead, in milliseconds. */
+  readonly instanceDeadMs: number;
+}
+
+const pageSizeDefault = 50;
+const pageSizeMax = 1000;
+const eventsPageMax = 500;
+const pollMs = 500;
+const retryFirstMs = 100;
+const retryMostMs = 5000;
+const batchMax = 256;
+const queueMax = 20_000;
+
+/** Whether an execution has ended for good. */
+export function isOver(status: Status): boolean {
+  return status !== Status.PENDING && status !== Status.RUNNING;
+}
+
+/** Everything about executions that outlives the process. */
+export class History {
+  readonly #options: HistoryOptions;
+  readonly #writer: BatchWriter<HistoryItem, undefined>;
+  #unsaved = 0;
+  #stopped = false;
+
+  constructor(options: HistoryOptions) {
+    this.#options = options;
+    this.#writer = createBatchWriter<HistoryItem, undefined>({
+      write: async (items) => {
+        await insertHistory(options.sql, options.instanceId, items);
+        return items.map(() => undefined);
+      },
+      batchMax,
+      queueMax,
+    });
+  }
+
+  /** Throws `database_unavailable` while too much waits for the database. */
+  assertRoom(): void {
+    if (this.#unsaved < this.#options.unsavedMax) return;
+    throw new SylaError(
+      "database_unavailable",
+      `Cannot accept an execution: the ends of ${this.#unsaved} are not recorded yet.`,
+      { retryAfterMs: 1000 },
+    );
+  }
+
+  /** Writes an execution as it now is, and events of it; durable when it resolves. */
+  async save(item: HistoryItem): Promise<void> {
+    if (!isOver(item.execution.status)) return void (await this.#writer.write(item));
+    this.#unsaved += 1;
+    try {
+      await this.#saveUntilDone(item);
+    } finally {
+      this.#unsaved -= 1;
+    }
+  }
+
+  async #saveUntilDone(item: HistoryItem): Promise<void> {
+    for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMostMs)) {
+      try {
+        return void (await this.#writer.write(item));
+      } catch (thrown) {
+        const error = toSylaError(thrown);
+        if (this.#stopped || !error.entry.retryable) throw error;
+        await this.#options.clock.sleep(waitMs);
+      }
+    }
+  }
+
+  /** Answers an execution with its output, or throws `execution_not_found`. */
+  async get(id: string): Promise<Execution> {
+    const execution = await readExecution(this.#options.sql, id);
+    if (execution === undefined) throw notFound(id);
+    const events = await readEvents(this.#options.sql, id, 0, undefined);
+    return { ...execution, ...collectOutput(events) };
+  }
+
+  /** The events after a number to the last; waits for more while another process runs the execution. */
+  async *events(id: string, after: number, context: CallContext): AsyncGenerator<ExecutionEvent> {
+    const { sql, clock } = this.#options;
+    let last = after;
+    for (;;) {
+      const execution = await readExecution(sql, id);
+      if (execution === undefined) throw notFound(id);
+      let page: readonly ExecutionEvent[];
+      do {
+        page = await readEvents(sql, id, last, eventsPageMax);
+        for (const event of page) {
+          last = event.number;
+          yield event;
+        }
+      } while (page.length === eventsPageMax);
+      if (isOver(execution.status)) return;
+      await clock.sleep(pollMs, context.signal);
+    }
+  }
+
+  /** A page of executions, newest first. */
+  async list(
+    request: Pick<ListExecutionsRequest, "pageSize" | "pageToken" | "filter">,
+  ): Promise<{ executions: Execution[]; nextPageToken: string }> {
+    const { sql, pageTokens } = this.#options;
+    const comparisons = parseFilter(request.filter, {
+      fields: ["status", "language", "errorType", "metadata.*"],
+    });
+    const pageSize = Math.min(request.pageSize === 0 ? pageSizeDefault : request.pageSize, pageSizeMax);
+    const query = `executions:${request.filter}`;
+    const before = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, query);
+    const found = await listExecutions(sql, { comparisons, before, limit: pageSize + 1 });
+    const executions = found.slice(0, pageSize);
+    const last = executions.at(-1);
+    const more = found.length > pageSize && last !== undefined;
+    return { executions, nextPageToken: more ? pageTokens.seal(last.id, query) : "" };
+  }
+
+  /** Marks what dead processes were running as LOST, and answers what they had queued, now this process's. */
+  async adopt(): Promise<{ execution: Execution; spec: ExecutionSpec }[]> {
+    const { sql, clock, instanceId, instanceDeadMs } = this.#options;
+    for (const { execution, eventCount } of await takeRunning(sql, instanceId, instanceDeadMs)) {
+      const event = loseExecution(execution, eventCount + 1, clock.now());
+      await this.save({ execution, spec: undefined, events: [event] });
+    }
+    return adoptPending(sql, instanceId, instanceDeadMs);
+  }
+
+  /** Writes what waits; what the database then still refuses is given up. */
+  async close(): Promise<void> {
+    this.#stopped = true;
+    await this.#writer.close();
+  }
+}
+
+function notFound(id: string): SylaError {
+  return new SylaError("execution_not_found", `Cannot find an execution with the id ${id}.`);
+}

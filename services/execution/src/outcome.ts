@@ -1,0 +1,163 @@
+// From what a caller asks to what a sandbox is asked, and from how a run ended to how the execution stands.
+import { isUtf8 } from "node:buffer";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Artifact,
+  ArtifactSchema,
+  type Execution,
+  type ExecutionEvent,
+  ExecutionMetricsSchema,
+  type ExecutionSpec,
+  type SourceFile,
+  Execution_Status as Status,
+} from "@syla/contract/syla/execution/v1/execution";
+import type {
+  Artifact as SandboxArtifact,
+  Finished,
+  RunRequestSchema,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { SylaError } from "@syla/kit/error";
+import type { ExecutionConfig } from "./config.ts";
+import { chunkBytes } from "./output.ts";
+
+/** How a run ended, as far as this service can tell. */
+export type RunEnd =
+  | { readonly kind: "finished"; readonly finished: Finished }
+  | { readonly kind: "cancelled" }
+  | { readonly kind: "failed"; readonly error: SylaError };
+
+/** A run that could not be had. */
+export function failedRun(error: SylaError): RunEnd {
+  return { kind: "failed", error };
+}
+
+function fileContent(file: SourceFile): Uint8Array {
+  const { body } = file;
+  return body.case === "content" ? Buffer.from(body.value, "utf8") : (body.value ?? new Uint8Array());
+}
+
+/** What the sandbox is asked: the spec with every bound filled in. A file without a name gets the language's. */
+export function runRequest(
+  spec: ExecutionSpec,
+  config: ExecutionConfig,
+): MessageInitShape<typeof RunRequestSchema> {
+  const { limits } = spec;
+  const files =
+    spec.files.length > 0
+      ? spec.files.map((file) => ({ name: file.name, content: fileContent(file) }))
+      : [{ name: "", content: Buffer.from(spec.code, "utf8") }];
+  return {
+    language: spec.language,
+    version: spec.version,
+    files,
+    stdin: Buffer.from(spec.stdin, "utf8"),
+    args: spec.args,
+    env: spec.env,
+    artifacts: spec.artifacts,
+    limits: {
+      wallTime: limits?.wallTime ?? durationFromMs(config.wallTimeMs),
+      cpuTime: limits?.cpuTime ?? durationFromMs(config.cpuTimeMs),
+      memoryBytes: limits?.memoryBytes || BigInt(config.memoryBytes),
+      pids: limits?.pids || config.pids,
+      diskBytes: limits?.diskBytes || BigInt(config.diskBytes),
+      outputBytes: limits?.outputBytes || BigInt(config.outputBytes),
+      artifactBytes: BigInt(config.artifactBytes),
+    },
+  };
+}
+
+/** A file as the sandbox brought it, in the words of this service. */
+export function toArtifact(artifact: SandboxArtifact): Artifact {
+  const { name, content, sizeBytes, truncated, error } = artifact;
+  return create(ArtifactSchema, {
+    name,
+    contentBase64: content,
+    sizeBytes,
+    truncated,
+    ...(error === undefined ? {} : { error }),
+  });
+}
+
+interface Ending {
+  readonly status: Status;
+  readonly errorType?: string;
+  readonly errorMessage?: string;
+}
+
+function endingOf(end: RunEnd): Ending {
+  switch (end.kind) {
+    case "cancelled":
+      return { status: Status.CANCELLED, errorType: "cancelled", errorMessage: "Cancelled." };
+    case "failed":
+      return { status: Status.FAILED, errorType: "internal", errorMessage: end.error.message };
+    case "finished": {
+      const { errorType, errorMessage } = end.finished;
+      if (errorType === undefined) return { status: Status.SUCCEEDED };
+      return { status: Status.FAILED, errorType, ...(errorMessage === undefined ? {} : { errorMessage }) };
+    }
+  }
+}
+
+/** Puts the end into an execution: its status, and everything it took. */
+export function finishExecution(execution: Execution, end: RunEnd, nowMs: number): void {
+  const { status, errorType, errorMessage } = endingOf(end);
+  const finished = end.kind === "finished" ? end.finished : undefined;
+  execution.status = status;
+  execution.finishedAt = timestampFromMs(nowMs);
+  if (errorType !== undefined) execution.errorType = errorType;
+  if (errorMessage !== undefined) execution.errorMessage = errorMessage;
+  if (finished?.exitCode !== undefined) execution.exitCode = finished.exitCode;
+  if (finished?.signal !== undefined) execution.signal = finished.signal;
+  execution.stdoutTruncated = finished?.stdoutTruncated ?? false;
+  execution.stderrTruncated = finished?.stderrTruncated ?? false;
+  const createdMs = execution.createdAt === undefined ? nowMs : timestampMs(execution.createdAt);
+  const startedMs = execution.startedAt === undefined ? nowMs : timestampMs(execution.startedAt);
+  const executionMs = finished?.executionMs ?? nowMs - startedMs;
+  execution.metrics = create(ExecutionMetricsSchema, {
+    queueDurationMs: startedMs - createdMs,
+    startupDurationMs: finished?.startupMs ?? 0,
+    executionDurationMs: executionMs,
+    totalDurationMs: nowMs - createdMs,
+    cpuUsageMillicores: executionMs > 0 ? ((finished?.cpuMs ?? 0) / executionMs) * 1000 : 0,
+    memoryPeakMb: (finished?.memoryPeakBytes ?? 0) / 1024 ** 2,
+    diskIoBytes: finished?.diskIoBytes ?? 0,
+    networkIoBytes: finished?.networkIoBytes ?? 0,
+    success: status === Status.SUCCEEDED,
+    ...(execution.exitCode === undefined ? {} : { exitCode: execution.exitCode }),
+    ...(errorType === undefined ? {} : { errorType }),
+  });
+}
+
+/** The fields of an execution that are in its events: output as text where it is UTF-8, and the files. */
+export type Output = Pick<
+  Execution,
+  "stdout" | "stderr" | "stdoutBase64" | "stderrBase64" | "artifacts"
+>;
+
+/** Puts an execution's output together from its events. */
+export function collectOutput(events: Iterable<ExecutionEvent>): Output {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  const artifacts: Artifact[] = [];
+  for (const { event } of events) {
+    if (event.case === "stdout") stdout.push(chunkBytes(event.value));
+    if (event.case === "stderr") stderr.push(chunkBytes(event.value));
+    if (event.case === "artifact") artifacts.push(event.value);
+  }
+  const out = asText(Buffer.concat(stdout));
+  const err = asText(Buffer.concat(stderr));
+  return {
+    stdout: out.text,
+    stdoutBase64: out.bytes,
+    stderr: err.text,
+    stderrBase64: err.bytes,
+    artifacts,
+  };
+}
+
+function asText(bytes: Buffer): { text: string; bytes: Uint8Array } {
+  return isUtf8(bytes)
+    ? { text: bytes.toString("utf8"), bytes: new Uint8Array() }
+    : { text: "", bytes };
+}

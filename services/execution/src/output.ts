@@ -1,0 +1,94 @@
+// Turns the bytes a program writes into the chunks of its event log. A character is never split over two chunks, and
+// a program that writes byte by byte does not make an event of each byte: the first bytes go at once, what follows
+// within a few milliseconds goes together.
+import { isUtf8 } from "node:buffer";
+import { create } from "@bufbuild/protobuf";
+import { type OutputChunk, OutputChunkSchema } from "@syla/contract/syla/execution/v1/execution";
+
+export interface OutputChunkerOptions {
+  /** Takes each chunk, in order. */
+  readonly emit: (chunk: OutputChunk) => void;
+  /** How long bytes may wait for company, in milliseconds. */
+  readonly lingerMs: number;
+  /** Bytes beyond this go at once, in bytes. */
+  readonly chunkBytesMax: number;
+}
+
+/** How many bytes at the end begin a character that is not complete: 0 to 3 (RFC 3629). */
+export function incompleteTail(bytes: Uint8Array): number {
+  const { length } = bytes;
+  for (let back = 1; back <= Math.min(3, length); back += 1) {
+    const byte = bytes[length - back] ?? 0;
+    if (byte < 0x80) return 0;
+    if (byte >= 0xc0) {
+      const needed = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return needed > back ? back : 0;
+    }
+  }
+  return 0;
+}
+
+/** Bytes as a chunk: text when they are UTF-8, else as they are. */
+export function toChunk(bytes: Buffer): OutputChunk {
+  return isUtf8(bytes)
+    ? create(OutputChunkSchema, { data: { case: "text", value: bytes.toString("utf8") } })
+    : create(OutputChunkSchema, { data: { case: "base64", value: bytes } });
+}
+
+/** The bytes of a chunk. */
+export function chunkBytes(chunk: OutputChunk): Buffer {
+  if (chunk.data.case === "text") return Buffer.from(chunk.data.value, "utf8");
+  const bytes = chunk.data.value ?? new Uint8Array();
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Collects one output stream of one run. */
+export class OutputChunker {
+  readonly #options: OutputChunkerOptions;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: OutputChunkerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes what the program wrote. */
+  write(bytes: Uint8Array): void {
+    this.#held.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    this.#heldBytes += bytes.byteLength;
+    if (this.#timer !== undefined && this.#heldBytes < this.#options.chunkBytesMax) return;
+    this.#emit(false);
+    this.#timer ??= setTimeout(() => this.#tick(), this.#options.lingerMs);
+  }
+
+  /** Emits everything that is held, also the beginning of a character that never came whole. */
+  flush(): void {
+    this.#emit(true);
+  }
+
+  /** The stream is over: emits the rest. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#emit(true);
+  }
+
+  #tick(): void {
+    this.#timer = undefined;
+    if (this.#heldBytes === 0) return;
+    this.#emit(false);
+    this.#timer = setTimeout(() => this.#tick(), this.#options.lingerMs);
+  }
+
+  #emit(all: boolean): void {
+    if (this.#heldBytes === 0) return;
+    const bytes = this.#held.length === 1 ? this.#held[0] : Buffer.concat(this.#held);
+    if (bytes === undefined) return;
+    const tail = all ? 0 : incompleteTail(bytes);
+    const whole = tail === 0 ? bytes : bytes.subarray(0, bytes.length - tail);
+    this.#held = tail === 0 ? [] : [bytes.subarray(bytes.length - tail)];
+    this.#heldBytes = tail;
+    if (whole.length > 0) this.#options.emit(toChunk(whole));
+  }
+}

@@ -1,0 +1,71 @@
+// The wire of syla.repl.v1: the original REPL endpoints, as a view of executions.
+import { create } from "@bufbuild/protobuf";
+import { type ExecutionEvent, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/execution";
+import {
+  ExecuteResponseSchema,
+  ExecuteStreamResponseSchema,
+  ListLanguagesResponseSchema,
+  ReplService,
+} from "@syla/contract/syla/repl/v1/repl";
+import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { Client } from "@syla/kit/client";
+import { type Implementation, implement } from "@syla/kit/dispatch";
+import type { Executions } from "./execution.ts";
+import type { LanguageCheck } from "./languages.ts";
+import { chunkBytes } from "./output.ts";
+
+export interface ReplRpcOptions {
+  readonly executions: Executions;
+  readonly sandbox: Client<typeof SandboxService>;
+  readonly checkLanguage: LanguageCheck;
+}
+
+/** What a program wrote, in an event; undefined when the event is something else. */
+function outputOf({ event }: ExecutionEvent): string | undefined {
+  if (event.case !== "stdout" && event.case !== "stderr") return undefined;
+  return chunkBytes(event.value).toString("utf8");
+}
+
+/** The sentence on what failed, in the event that ends a run. */
+function failureOf({ event }: ExecutionEvent): string | undefined {
+  return event.case === "finished" ? event.value.errorMessage : undefined;
+}
+
+export function replRpc(options: ReplRpcOptions): Implementation {
+  const { executions, sandbox, checkLanguage } = options;
+  async function* run(
+    request: { readonly language: string; readonly code: string },
+    context: Parameters<Executions["executeStream"]>[1],
+  ): AsyncGenerator<ExecutionEvent> {
+    const { language, code } = request;
+    await checkLanguage(language, "", "");
+    yield* executions.executeStream(create(ExecutionSpecSchema, { language, code }), context);
+  }
+  return implement(ReplService, {
+    listLanguages: async (_request, context) => {
+      const { languages } = await sandbox.listLanguages({}, { parent: context });
+      const names = new Set(languages.map(({ name }) => name));
+      return create(ListLanguagesResponseSchema, { languages: [...names] });
+    },
+    execute: async (request, context) => {
+      let result = "";
+      let success = false;
+      for await (const event of run(request, context)) {
+        result += outputOf(event) ?? "";
+        if (event.event.case !== "finished") continue;
+        const { exitCode, errorMessage, metrics } = event.event.value;
+        success = metrics?.success ?? false;
+        // A program that exited has said itself what there is to say; one that was ended has not.
+        if (exitCode === undefined && errorMessage !== undefined) result += `ERROR: ${errorMessage}`;
+      }
+      return create(ExecuteResponseSchema, { result, success });
+    },
+    executeStream: async function* (request, context) {
+      for await (const event of run(request, context)) {
+        const failure = failureOf(event);
+        const output = failure === undefined ? outputOf(event) : `ERROR: ${failure}`;
+        if (output !== undefined) yield create(ExecuteStreamResponseSchema, { output });
+      }
+    },
+  });
+}

@@ -1,0 +1,191 @@
+// Every SQL statement of the execution service, one function each; nothing else here knows the database.
+import { enumToJson, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type Execution,
+  type ExecutionEvent,
+  ExecutionEventSchema,
+  ExecutionSchema,
+  type ExecutionSpec,
+  ExecutionSpecSchema,
+  Execution_StatusSchema as StatusSchema,
+} from "@syla/contract/syla/execution/v1/execution";
+import { invariant } from "@syla/kit/assert";
+import type { Sql } from "@syla/kit/database";
+import type { Comparison } from "@syla/kit/filter";
+
+/** An execution as it is to be written, with events that are not written yet. */
+export interface HistoryItem {
+  readonly execution: Execution;
+  /** What to run, while it is PENDING. */
+  readonly spec: ExecutionSpec | undefined;
+  readonly events: readonly ExecutionEvent[];
+}
+
+/**
+ * Writes executions and events, all or nothing, in one statement. An execution that has ended is not changed, and an
+ * event that is there stays, so the same items may be written again.
+ */
+export async function insertHistory(
+  sql: Sql,
+  instanceId: string,
+  items: readonly HistoryItem[],
+): Promise<void> {
+  // One statement may touch a row once: of several states of one execution in a batch, the last counts.
+  const latest = [...new Map(items.map((item) => [item.execution.id, item])).values()];
+  const events = items.flatMap(({ execution, events: own }) =>
+    own.map((event) => ({ id: execution.id, event })),
+  );
+  await sql.query(
+    `with written as (
+       insert into executions (id, status, language, error_type, metadata, spec, record, instance_id)
+       select id, status, language, error_type, metadata, spec, record, $8
+       from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::bytea[])
+         as item (id, status, language, error_type, metadata, spec, record)
+       on conflict (id) do update
+         set status = excluded.status, error_type = excluded.error_type, spec = excluded.spec,
+             record = excluded.record
+         where executions.status in ('PENDING', 'RUNNING')
+     )
+     insert into execution_events (execution_id, number, event)
+     select * from unnest($9::uuid[], $10::integer[], $11::bytea[])
+     on conflict do nothing`,
+    [
+      latest.map(({ execution }) => execution.id),
+      latest.map(({ execution }) => enumToJson(StatusSchema, execution.status)),
+      latest.map(({ execution }) => execution.language),
+      latest.map(({ execution }) => execution.errorType ?? null),
+      latest.map(({ execution }) => JSON.stringify(execution.metadata)),
+      latest.map(({ spec }) => (spec === undefined ? null : bytes(toBinary(ExecutionSpecSchema, spec)))),
+      latest.map(({ execution }) => bytes(toBinary(ExecutionSchema, execution))),
+      instanceId,
+      events.map(({ id }) => id),
+      events.map(({ event }) => event.number),
+      events.map(({ event }) => bytes(toBinary(ExecutionEventSchema, event))),
+    ],
+    { name: "insert_history" },
+  );
+}
+
+function bytes(array: Uint8Array): Buffer {
+  return Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+}
+
+/** Reads one execution, without output. */
+export async function readExecution(sql: Sql, id: string): Promise<Execution | undefined> {
+  const rows = await sql.query("select record from executions where id = $1", [id], {
+    name: "read_execution",
+  });
+  return rows.map((row) => fromBinary(ExecutionSchema, blob(row, "record")))[0];
+}
+
+/** Reads events of an execution after a number, in order; all of them without a limit. */
+export async function readEvents(
+  sql: Sql,
+  id: string,
+  after: number,
+  limit: number | undefined,
+): Promise<ExecutionEvent[]> {
+  const rows = await sql.query(
+    `select event from execution_events where execution_id = $1 and number > $2
+     order by number limit $3`,
+    [id, after, limit ?? null],
+    { name: "read_events" },
+  );
+  return rows.map((row) => fromBinary(ExecutionEventSchema, blob(row, "event")));
+}
+
+export interface ListOptions {
+  readonly comparisons: readonly Comparison[];
+  /** Only those before this id; ids grow with time. */
+  readonly before: string | undefined;
+  readonly limit: number;
+}
+
+const columns: Readonly<Record<string, string>> = {
+  status: "status",
+  language: "language",
+  errorType: "error_type",
+};
+
+/** Lists executions without output, newest first. */
+export async function listExecutions(sql: Sql, options: ListOptions): Promise<Execution[]> {
+  const values: unknown[] = [options.before ?? null, options.limit];
+  const conditions = options.comparisons.map(({ field, operator, value }) => {
+    values.push(value);
+    const test = operator === "=" ? "=" : "is distinct from";
+    const column = columns[field];
+    if (column !== undefined) return `and ${column} ${test} $${values.length}`;
+    values.push(field.slice("metadata.".length));
+    return `and metadata ->> $${values.length} ${test} $${values.length - 1}`;
+  });
+  const rows = await sql.query(
+    `select record from executions where ($1::uuid is null or id < $1) ${conditions.join(" ")}
+     order by id desc limit $2`,
+    values,
+  );
+  return rows.map((row) => fromBinary(ExecutionSchema, blob(row, "record")));
+}
+
+// A process is dead when it has not renewed itself for a while, by the database's clock.
+const ofDeadInstance = `instance_id <> $1 and not exists (
+  select 1 from instances
+  where instances.id = executions.instance_id
+    and instances.renewed_at > now() - $2 * interval '1 millisecond')`;
+
+/** Takes over the RUNNING executions of dead processes, with the number of their last event. */
+export async function takeRunning(
+  sql: Sql,
+  instanceId: string,
+  deadMs: number,
+): Promise<{ execution: Execution; eventCount: number }[]> {
+  const rows = await sql.query(
+    `update executions set instance_id = $1 where status = 'RUNNING' and ${ofDeadInstance}
+     returning record, (select coalesce(max(number), 0) from execution_events
+                        where execution_id = executions.id) as event_count`,
+    [instanceId, deadMs],
+  );
+  return rows.map((row) => ({
+    execution: fromBinary(ExecutionSchema, blob(row, "record")),
+    eventCount: Number(row["event_count"]),
+  }));
+}
+
+/** Takes over the PENDING executions of dead processes, oldest first. */
+export async function adoptPending(
+  sql: Sql,
+  instanceId: string,
+  deadMs: number,
+): Promise<{ execution: Execution; spec: ExecutionSpec }[]> {
+  const rows = await sql.query(
+    `with adopted as (
+       update executions set instance_id = $1 where status = 'PENDING' and ${ofDeadInstance}
+       returning id, record, spec)
+     select record, spec from adopted order by id`,
+    [instanceId, deadMs],
+  );
+  return rows.map((row) => ({
+    execution: fromBinary(ExecutionSchema, blob(row, "record")),
+    spec: fromBinary(ExecutionSpecSchema, blob(row, "spec")),
+  }));
+}
+
+/** Says that this process lives, and forgets processes that have not said so for a day. */
+export async function renewInstance(sql: Sql, instanceId: string): Promise<void> {
+  await sql.query(
+    `with forgotten as (delete from instances where renewed_at < now() - interval '1 day')
+     insert into instances (id) values ($1) on conflict (id) do update set renewed_at = now()`,
+    [instanceId],
+    { name: "renew_instance" },
+  );
+}
+
+/** Says that this process is gone. */
+export async function removeInstance(sql: Sql, instanceId: string): Promise<void> {
+  await sql.query("delete from instances where id = $1", [instanceId]);
+}
+
+function blob(row: Readonly<Record<string, unknown>>, column: string): Buffer {
+  const value = row[column];
+  invariant(Buffer.isBuffer(value), `the column ${column} holds bytes`);
+  return value;
+}

@@ -1,0 +1,99 @@
+// Reads a request's body: bounded in both its packed and its unpacked form, of the media type that is understood, and
+// text that is really UTF-8.
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
+import type { JsonValue } from "@bufbuild/protobuf";
+import { callerLeft } from "@syla/kit/call";
+import { SylaError } from "@syla/kit/error";
+
+const unpack = promisify(gunzip);
+const jsonType = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
+
+/** Whether a request says that it has a body. */
+export function hasBody(request: IncomingMessage): boolean {
+  const length = request.headers["content-length"];
+  return (length !== undefined && length !== "0") || request.headers["transfer-encoding"] !== undefined;
+}
+
+/** The JSON of a request's body; undefined when there is none. */
+export async function readJson(
+  request: IncomingMessage,
+  bytesMax: number,
+): Promise<JsonValue | undefined> {
+  if (!hasBody(request)) return undefined;
+  const packed = await readBytes(request, bytesMax);
+  if (packed.byteLength === 0) return undefined;
+  const type = request.headers["content-type"];
+  if (type === undefined || !jsonType.test(type)) {
+    const got = type === undefined ? "nothing" : JSON.stringify(type);
+    const message = `Cannot read the body: expected Content-Type application/json, got ${got}.`;
+    throw new SylaError("unsupported_media_type", message);
+  }
+  const bytes = await unpacked(packed, request.headers["content-encoding"], bytesMax);
+  if (!isUtf8(bytes)) throw new SylaError("invalid_json", "Cannot read the body: it is not UTF-8.");
+  return parseJson(bytes.toString("utf8"));
+}
+
+function parseJson(text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (thrown) {
+    const why = thrown instanceof SyntaxError ? thrown.message : "it is not JSON";
+    throw new SylaError("invalid_json", `Cannot read the body as JSON: ${why.toWellFormed()}.`);
+  }
+}
+
+function tooLarge(bytesMax: number): SylaError {
+  return new SylaError("payload_too_large", `Cannot take the body: it is over ${bytesMax} bytes.`);
+}
+
+/** The bytes of a body as they come; `payload_too_large` as soon as they are too many. */
+export function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  if (Number(request.headers["content-length"]) > bytesMax) return Promise.reject(tooLarge(bytesMax));
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const stop = () => {
+      request.off("data", onData).off("end", onEnd).off("close", onGone).off("error", onGone);
+    };
+    const onData = (chunk: Buffer) => {
+      bytes += chunk.byteLength;
+      if (bytes <= bytesMax) return void chunks.push(chunk);
+      stop();
+      // The rest is read and dropped, so that the client, still sending, gets to read the answer.
+      request.resume();
+      reject(tooLarge(bytesMax));
+    };
+    const onEnd = () => {
+      stop();
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks, bytes));
+    };
+    const onGone = () => {
+      stop();
+      reject(callerLeft());
+    };
+    request.on("data", onData).on("end", onEnd).on("close", onGone).on("error", onGone);
+  });
+}
+
+async function unpacked(
+  bytes: Buffer,
+  encoding: string | undefined,
+  bytesMax: number,
+): Promise<Buffer> {
+  if (encoding === undefined || encoding.toLowerCase() === "identity") return bytes;
+  if (encoding.toLowerCase() !== "gzip") {
+    const message = `Cannot unpack the body: expected Content-Encoding gzip, got ${JSON.stringify(encoding)}.`;
+    throw new SylaError("unsupported_media_type", message);
+  }
+  try {
+    return await unpack(bytes, { maxOutputLength: bytesMax });
+  } catch (thrown) {
+    const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+    if (code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(bytesMax);
+    throw new SylaError("invalid_json", "Cannot unpack the body: it is not gzip.");
+  }
+}

@@ -1,0 +1,134 @@
+// The HTTP/1.1 side of the shared port: Fastify as the router, bounds on heads, bodies and slow clients, and one
+// shape of error for whatever goes wrong before or outside a route.
+import { createServer, type Server, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { SylaError, toSylaError } from "@syla/kit/error";
+import { type FastifyInstance, fastify as createFastify } from "fastify";
+import { type AnswerRules, pathOf, sendProblem } from "./answer.ts";
+import type { GatewayConfig } from "./config.ts";
+import { openContext } from "./context.ts";
+import { problemType } from "./problem.ts";
+import { allowHeader, sendMethodNotAllowed } from "./rest.ts";
+import { allowedVerbs, type RouteGroup } from "./routes.ts";
+
+/** A log in pino's manner. */
+export interface Logger {
+  debug(facts: object, message: string): void;
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** The HTTP server, which does not listen itself: the shared port hands it its connections. */
+export interface HttpSide {
+  readonly fastify: FastifyInstance;
+  readonly server: Server;
+}
+
+// A path longer than this cannot be, since a head is bounded; Fastify's own bound of 100 would answer 404.
+const paramCharsMax = 16_384;
+
+/** Makes the HTTP server and its router. */
+export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Logger): HttpSide {
+  let server: Server | undefined;
+  const fastify = createFastify({
+    logger: false,
+    bodyLimit: config.bodyBytesMax,
+    routerOptions: { maxParamLength: paramCharsMax },
+    genReqId: () => "",
+    exposeHeadRoutes: false,
+    frameworkErrors: (_error, request, reply) => {
+      reply.hijack();
+      const error = new SylaError("invalid_request", `Cannot read the path ${pathOf(request.raw)}.`);
+      const context = openContext(request.raw, reply.raw, "rest");
+      sendProblem(request.raw, reply.raw, error, { context }, answers);
+    },
+    serverFactory: (handler) => {
+      server = createServer(
+        {
+          maxHeaderSize: config.headerBytesMax,
+          headersTimeout: config.headersTimeoutMs,
+          requestTimeout: config.requestTimeoutMs,
+          keepAliveTimeout: config.keepAliveTimeoutMs,
+          connectionsCheckingInterval: config.timeoutCheckMs,
+          noDelay: true,
+        },
+        handler,
+      );
+      return server;
+    },
+    clientErrorHandler: answerBadClient,
+  });
+  if (server === undefined) throw new Error("Cannot make the HTTP server: Fastify asked for none.");
+  fastify.setErrorHandler((thrown, request, reply) => {
+    reply.hijack();
+    const error = fromFastify(thrown);
+    if (error.code === "internal") log.error({ error: thrown }, "an HTTP request failed");
+    const context = openContext(request.raw, reply.raw, "rest");
+    sendProblem(request.raw, reply.raw, error, { context }, answers);
+  });
+  return { fastify, server };
+}
+
+/** Answers what no route takes: 405 where the path is there with another verb, else 404. */
+export function registerNotFound(
+  fastify: FastifyInstance,
+  groups: readonly RouteGroup[],
+  answers: AnswerRules,
+): void {
+  fastify.setNotFoundHandler((request, reply) => {
+    reply.hijack();
+    const path = pathOf(request.raw);
+    const allowed = allowedVerbs(groups, path);
+    if (allowed.length > 0 && request.method === "OPTIONS") {
+      reply.raw.writeHead(204, { Allow: allowHeader(allowed) }).end();
+      return;
+    }
+    const context = openContext(request.raw, reply.raw, "rest");
+    if (allowed.length > 0) {
+      return sendMethodNotAllowed(request.raw, reply.raw, context, allowed, answers);
+    }
+    const error = new SylaError("route_not_found", `There is nothing at ${path}.`);
+    sendProblem(request.raw, reply.raw, error, { context }, answers);
+  });
+}
+
+// Fastify's own errors name their HTTP status; what else was thrown is ours.
+function fromFastify(thrown: unknown): SylaError {
+  if (thrown instanceof SylaError || !(thrown instanceof Error) || !("statusCode" in thrown)) {
+    return toSylaError(thrown);
+  }
+  if (thrown.statusCode === 413) return new SylaError("payload_too_large", thrown.message);
+  if (thrown.statusCode === 415) return new SylaError("unsupported_media_type", thrown.message);
+  if (typeof thrown.statusCode === "number" && thrown.statusCode < 500) {
+    return new SylaError("invalid_request", thrown.message);
+  }
+  return toSylaError(thrown);
+}
+
+const clientErrors: Readonly<Record<string, { readonly status: number; readonly detail: string }>> = {
+  HPE_HEADER_OVERFLOW: { status: 431, detail: "The request's head is larger than allowed." },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: "The request did not arrive in time." },
+};
+
+// There is no request yet, only a socket with something on it that is not one.
+function answerBadClient(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, detail } = clientErrors[error.code ?? ""] ?? {
+    status: 400,
+    detail: "What came is not an HTTP/1.1 request.",
+  };
+  const title = STATUS_CODES[status] ?? "Bad Request";
+  const problem = { type: "urn:syla:error:invalid_request", title, status, detail, code: "invalid_request" };
+  const text = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${status} ${title}`,
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    "Connection: close",
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${text}`);
+}

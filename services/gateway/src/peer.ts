@@ -1,0 +1,105 @@
+// The other end of a WebSocket, of whatever protocol: sends that wait while the peer does not read, heartbeats that
+// find out that it is gone, and no event that could end the process.
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { WebSocket, type WebSocketServer } from "ws";
+
+const bufferedBytesMax = 1024 * 1024;
+const pongsBytesMax = 4 * bufferedBytesMax;
+// A close frame holds 123 bytes of reason; ours are ASCII.
+const closeReasonCharsMax = 120;
+
+/** The other end of a WebSocket. */
+export interface Peer {
+  readonly protocol: string;
+  /**
+   * Sends a text, in the order they are given. Resolves to whether the peer is still there: at once while it keeps
+   * up, else when it has read what was sent before.
+   */
+  send(text: string): Promise<boolean>;
+  /** Says good-bye after what was sent before. */
+  close(code: number, reason: string): void;
+  /** Called with each text; a binary frame ends the connection. */
+  onText(listener: (text: string) => void): void;
+  /** Called once, however the connection ends. */
+  onClose(listener: (code: number, reason: string) => void): void;
+}
+
+/** A handshake that was let in. */
+export interface Handshake {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** Completes a handshake; `heartbeatMs` is how often the peer is asked for a sign of life. */
+export function openPeer(
+  server: WebSocketServer,
+  { request, socket, head }: Handshake,
+  heartbeatMs: number,
+  opened: (peer: Peer) => void,
+): void {
+  server.handleUpgrade(request, socket, head, (webSocket) => {
+    webSocket.on("error", () => webSocket.terminate());
+    webSocket.on("ping", () => {
+      // The library answers pings by itself, also those of a peer that never reads the answers.
+      if (webSocket.bufferedAmount > pongsBytesMax) webSocket.terminate();
+    });
+    keepAlive(webSocket, heartbeatMs);
+    opened(toPeer(webSocket));
+  });
+}
+
+function keepAlive(socket: WebSocket, heartbeatMs: number): void {
+  let alive = true;
+  socket.on("pong", () => {
+    alive = true;
+  });
+  const timer = setInterval(() => {
+    if (!alive) return socket.terminate();
+    alive = false;
+    socket.ping();
+  }, heartbeatMs);
+  socket.once("close", () => clearInterval(timer));
+}
+
+function toPeer(socket: WebSocket): Peer {
+  const send = sender(socket);
+  return {
+    protocol: socket.protocol,
+    send,
+    close: (code, reason) => socket.close(code, reason.slice(0, closeReasonCharsMax)),
+    onText: (listener) => {
+      socket.on("message", (data: Buffer, isBinary: boolean) => {
+        if (isBinary) return socket.close(1003, "Only text is understood.");
+        listener(data.toString());
+      });
+    },
+    onClose: (listener) => {
+      socket.once("close", (code: number, reason: Buffer) => listener(code, reason.toString()));
+    },
+  };
+}
+
+// Once the bound is passed texts go out one after the other, each when the one before has left, so that no more than
+// the bound and one text are held here, however many calls share the connection.
+function sender(socket: WebSocket): (text: string) => Promise<boolean> {
+  let last: Promise<boolean> = Promise.resolve(true);
+  let waiting = 0;
+  const flush = (text: string) =>
+    new Promise<boolean>((resolve) => {
+      socket.send(text, (error) => {
+        waiting -= 1;
+        resolve(error === undefined || error === null);
+      });
+    });
+  return (text) => {
+    if (waiting === 0 && socket.bufferedAmount < bufferedBytesMax) {
+      socket.send(text, () => undefined);
+      return Promise.resolve(socket.readyState === WebSocket.OPEN);
+    }
+    waiting += 1;
+    last = last.then(() => flush(text));
+    return last;
+  };
+}

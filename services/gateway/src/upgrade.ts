@@ -1,0 +1,104 @@
+// WebSocket handshakes of all surfaces meet here: one listener on the HTTP server, which finds who serves the path,
+// checks the page's origin and refuses the rest with a problem. A browser sends no CORS preflight for a WebSocket, so
+// without this check any page on the web could talk to a Syla on its reader's own machine.
+import type { IncomingMessage, Server } from "node:http";
+import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import { CallContext } from "@syla/kit/call";
+import { SylaError, toSylaError } from "@syla/kit/error";
+import { problemType, toProblem } from "./problem.ts";
+
+/** What every WebSocket of the gateway is bound by. */
+export interface SocketRules {
+  /** Origins whose pages may connect; `*` is any. Programs, which send none, always may. */
+  readonly origins: readonly string[];
+  /** The largest frame a client may send, in bytes. */
+  readonly frameBytesMax: number;
+  /** How often a peer is asked for a sign of life, in milliseconds; one that gives none until the next time is gone. */
+  readonly heartbeatMs: number;
+}
+
+/** Takes a handshake, or throws why not. */
+export type TakeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+/** Answers who takes the handshake at a path, if anyone. */
+export type FindUpgrade = (path: string) => TakeUpgrade | undefined;
+
+const finders = new WeakMap<Server, FindUpgrade[]>();
+
+/** Adds a surface to those that take handshakes. */
+export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): void {
+  const known = finders.get(http);
+  if (known !== undefined) return void known.push(find);
+  const all = [find];
+  finders.set(http, all);
+  // `Upgrade: h2c`, as curl --http2 sends it, is an offer that may be passed over: the request is then an ordinary one.
+  Object.assign(http, { shouldUpgradeCallback: isWebSocket });
+  http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on("error", () => socket.destroy());
+    try {
+      take(all, rules, request, socket, head);
+    } catch (thrown) {
+      refuse(request, socket, toSylaError(thrown));
+    }
+  });
+}
+
+function isWebSocket(request: IncomingMessage): boolean {
+  return request.headers.upgrade?.toLowerCase() === "websocket";
+}
+
+function take(
+  all: readonly FindUpgrade[],
+  rules: SocketRules,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
+  const path = pathOf(request);
+  for (const find of all) {
+    const found = isWebSocket(request) ? find(path) : undefined;
+    if (found === undefined) continue;
+    checkOrigin(request, rules.origins);
+    return found(request, socket, head);
+  }
+  throw new SylaError("route_not_found", `There is no WebSocket at ${path}.`);
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? "/").split("?", 1)[0] ?? "/";
+}
+
+function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
+  const { origin, host } = headers;
+  if (origin === undefined || origins.includes("*") || origins.includes(origin)) return;
+  if (isOwnOrigin(origin, host)) return;
+  const message = `Cannot connect from ${origin.slice(0, 200)}: add it to the allowed origins.`;
+  throw new SylaError("origin_not_allowed", message);
+}
+
+// A page of this very server may connect where it was reached by address. A name must be configured, because whoever
+// owns a name can make it point here (DNS rebinding).
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(origin)) return false;
+  const url = new URL(origin);
+  const name = url.hostname.replace(/^\[|\]$/g, "");
+  return url.host === host && (name === "localhost" || isIP(name) !== 0);
+}
+
+/** Refuses a handshake with a problem. */
+export function refuse(request: IncomingMessage, socket: Duplex, error: SylaError): void {
+  const { requestId } = new CallContext();
+  const body = JSON.stringify(toProblem(error, { instance: pathOf(request), requestId }));
+  socket.end(
+    [
+      `HTTP/1.1 ${error.httpStatus} ${error.status}`,
+      `Content-Type: ${problemType}`,
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `X-Request-Id: ${requestId}`,
+      "Connection: close",
+      "",
+      body,
+    ].join("\r\n"),
+  );
+}

@@ -1,0 +1,215 @@
+/*
+ * init --host-uid N --disk-bytes N --disk-inodes N
+ *
+ * PID 1 of the jail. bubblewrap has made the namespaces and the read-only root and then become this
+ * program, which still holds the powers of the one who started it, for four things that bubblewrap
+ * cannot do; then it gives up every power for good and serves the host (run.c).
+ *
+ *   1. One disk for all writable places: a single tmpfs whose directories are bound on /work, /tmp
+ *      and /dev/shm, so that one size and one inode quota cover them together.
+ *   2. Covers the files of /proc that tell about the host, makes /proc/sys and /dev read-only.
+ *   3. Becomes a host uid that nobody else has, then makes a user namespace in which that uid is
+ *      1000. Not bubblewrap's --unshare-user: with it, bind sources below a 0700 home directory
+ *      could not be reached, and the program would be host uid 0 whenever the platform is root,
+ *      which /proc/sys takes for the owner.
+ *   4. Installs the seccomp filter itself, last of all. `bwrap --seccomp` would come before 1 to 3,
+ *      so the filter would have to allow mount and unshare to everybody.
+ */
+#include "agent.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct options {
+  unsigned long long host_uid, disk_bytes, disk_inodes;
+};
+
+/* /run is an empty read-only directory of the root: the disk is staged on it, then it is the cover
+   for directories that are to look empty. */
+#define EMPTY_DIRECTORY "/run"
+
+static const char *const COVERED[] = {
+    "/proc/acpi",        "/proc/asound",     "/proc/bus",         "/proc/cmdline",
+    "/proc/config.gz",   "/proc/driver",     "/proc/firmware",    "/proc/interrupts",
+    "/proc/iomem",       "/proc/ioports",    "/proc/irq",         "/proc/kallsyms",
+    "/proc/kcore",       "/proc/key-users",  "/proc/keys",        "/proc/kmsg",
+    "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",  "/proc/latency_stats",
+    "/proc/modules",     "/proc/sched_debug", "/proc/scsi",       "/proc/slabinfo",
+    "/proc/sysrq-trigger", "/proc/sysvipc",  "/proc/timer_list",  "/proc/timer_stats",
+    "/proc/vmallocinfo",
+};
+
+static void bind_over(const char *from, const char *to) {
+  if (mount(from, to, NULL, MS_BIND, NULL) != 0) fail("mount", to);
+}
+
+static void make_read_only(const char *path, unsigned long flags) {
+  if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) != 0)
+    fail("read-only", path);
+}
+
+/* The owner is set by chown and not by a mount option because the mode of each differs. */
+static void stage_directory(const char *from, const char *to, mode_t mode, uid_t owner) {
+  if (mkdir(from, mode) != 0 || chmod(from, mode) != 0) fail("disk", from);
+  if (owner != geteuid() && chown(from, owner, owner) != 0) fail("disk", from);
+  bind_over(from, to);
+}
+
+static void make_disk(const struct options *o) {
+  char data[128];
+  /* Four inodes are the root of the tmpfs and the three directories, not the program's. */
+  snprintf(data, sizeof data, "size=%llu,nr_inodes=%llu,mode=0755", o->disk_bytes,
+           o->disk_inodes + 4);
+  if (mount("disk", EMPTY_DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, data) != 0)
+    fail("disk", "mount tmpfs");
+  uid_t owner = (uid_t)o->host_uid;
+  stage_directory(EMPTY_DIRECTORY "/work", "/work", 0755, owner);
+  stage_directory(EMPTY_DIRECTORY "/tmp", "/tmp", 01777, owner);
+  stage_directory(EMPTY_DIRECTORY "/shm", "/dev/shm", 01777, owner);
+  if (umount2(EMPTY_DIRECTORY, MNT_DETACH) != 0) fail("disk", "detach the staging mount");
+}
+
+static void cover_proc(void) {
+  for (size_t i = 0; i < sizeof COVERED / sizeof *COVERED; i++) {
+    struct stat about;
+    if (lstat(COVERED[i], &about) != 0) continue;
+    bind_over(S_ISDIR(about.st_mode) ? EMPTY_DIRECTORY : "/dev/null", COVERED[i]);
+  }
+  bind_over("/proc/sys", "/proc/sys");
+  make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  bind_over("/proc/fs", "/proc/fs");
+  make_read_only("/proc/fs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+}
+
+static void write_file(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text)) fail("identity", path);
+  close(fd);
+}
+
+static void set_capabilities(uint32_t low, uint32_t high) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2] = {{.effective = low, .permitted = low},
+                                           {.effective = high, .permitted = high}};
+  if (syscall(SYS_capset, &header, data) != 0) fail("capabilities", "capset");
+}
+
+static void keep_only_sys_admin(uid_t uid) {
+  if (setgroups(0, NULL) != 0) fail("identity", "setgroups");
+  /* Kept over setresuid so that the unshare below is a privileged one: several distributions refuse
+     user namespaces to unprivileged processes, or strip them by AppArmor. */
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) fail("identity", "keepcaps");
+  if (setresgid(uid, uid, uid) != 0) fail("identity", "setresgid");
+  if (setresuid(uid, uid, uid) != 0) fail("identity", "setresuid");
+  set_capabilities(1u << CAP_SYS_ADMIN, 0);
+}
+
+/*
+ * A process may map its own effective uid into the user namespace it has just made, without anyone's
+ * help and without a capability outside; so no helper process has to stay behind to write the maps.
+ */
+static void enter_user_namespace(uid_t host_uid) {
+  if (host_uid != geteuid()) keep_only_sys_admin(host_uid);
+  /* setresuid made us undumpable, and /proc/self of an undumpable process belongs to root. Nothing
+     untrusted exists in the jail yet. */
+  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  if (unshare(CLONE_NEWUSER) != 0) fail("identity", "make a user namespace");
+  char map[64];
+  snprintf(map, sizeof map, "%d %u 1", PROGRAM_UID, host_uid);
+  write_file("/proc/self/setgroups", "deny");
+  write_file("/proc/self/gid_map", map);
+  write_file("/proc/self/uid_map", map);
+  if (getuid() != PROGRAM_UID || getegid() != PROGRAM_UID) fail("identity", "uid is not as mapped");
+}
+
+static void drop_powers(void) {
+  for (int capability = 0; capability < 64; capability++) {
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+      if (errno == EINVAL && capability > CAP_SYS_ADMIN) break; /* past the kernel's last */
+      fail("capabilities", "bounding set");
+    }
+  }
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+    fail("capabilities", "ambient set");
+  set_capabilities(0, 0);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("capabilities", "no_new_privs");
+  /* From here /proc/1 belongs to nobody inside, and no one of our uid can trace us. */
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) fail("identity", "dumpable");
+  /* Changing uid cleared what bubblewrap's --die-with-parent had set. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("identity", "pdeathsig");
+}
+
+static void isolate_process(void) {
+  setsid(); /* fails when we lead a session already, which is the aim */
+  syscall(SYS_close_range, CONTROL_FD + 1u, ~0u, 0u);
+  fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
+  int flags = fcntl(CONTROL_FD, F_GETFL);
+  if (flags < 0 || fcntl(CONTROL_FD, F_SETFL, flags | O_NONBLOCK) != 0)
+    fail("control", "fd 3 is not open");
+  umask(0);
+  if (chdir("/") != 0) fail("control", "chdir");
+}
+
+/* Fail closed: the first frame is a filter that the kernel takes, or there is no jail. */
+static void install_filter(void) {
+  struct frame frame;
+  in_wait_frame(&frame);
+  errno = EPROTO;
+  if (frame.type != FRAME_SETUP || frame.length == 0 ||
+      frame.length % sizeof(struct sock_filter) != 0)
+    fail("seccomp", "the first frame is not a filter");
+  struct sock_fprog program = {
+      .len = (unsigned short)(frame.length / sizeof(struct sock_filter)),
+      .filter = (struct sock_filter *)(void *)frame.payload,
+  };
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+    fail("seccomp", "the kernel refused the filter");
+}
+
+static unsigned long long number_of(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, 10);
+  if (errno != 0 || end == text || *end != 0) {
+    errno = EINVAL;
+    fail("arguments", text);
+  }
+  return value;
+}
+
+int enter_main(int argc, char **argv) {
+  struct options o = {.host_uid = 0, .disk_bytes = 0, .disk_inodes = 0};
+  for (int i = 0; i + 1 < argc; i += 2) {
+    unsigned long long value = number_of(argv[i + 1]);
+    if (strcmp(argv[i], "--host-uid") == 0) o.host_uid = value;
+    else if (strcmp(argv[i], "--disk-bytes") == 0) o.disk_bytes = value;
+    else if (strcmp(argv[i], "--disk-inodes") == 0) o.disk_inodes = value;
+    else fail("arguments", argv[i]);
+  }
+  errno = EPERM;
+  if (getpid() != 1) fail("arguments", "init must be PID 1 of a jail");
+  errno = EINVAL;
+  if (o.disk_bytes == 0 || o.disk_inodes == 0) fail("arguments", "a size of 0 means no limit");
+  isolate_process();
+  make_disk(&o);
+  cover_proc();
+  make_read_only("/dev", MS_NOSUID | MS_NOEXEC);
+  enter_user_namespace((uid_t)o.host_uid);
+  files_open();
+  drop_powers();
+  install_filter();
+  serve();
+}

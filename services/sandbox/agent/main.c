@@ -1,0 +1,12 @@
+/* The entry: which of the two programs this is. */
+#include "agent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv) {
+  if (argc >= 2 && strcmp(argv[1], "spawn") == 0) return spawn_main(argc - 2, argv + 2);
+  if (argc >= 2 && strcmp(argv[1], "init") == 0) return enter_main(argc - 2, argv + 2);
+  fprintf(stderr, "usage: syla-agent spawn|init ...\n");
+  return 64;
+}

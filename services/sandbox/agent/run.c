@@ -1,0 +1,407 @@
+/*
+ * serve() and the one program it runs at a time.
+ *
+ *   idle --EXEC--> running --main process ends, or a limit, or KILL--> ending --pipes at EOF--> idle
+ *
+ * `running` waits at once for: frames, the program's two pipes (only while there is room to forward
+ * what they give), SIGCHLD and the wall clock. `ending` has killed and reaped everything but PID 1,
+ * so nothing holds the pipes' other ends and they must come to EOF. Only then EXIT is sent: what a
+ * program printed always precedes its end, and nothing of it runs on, whatever it forked.
+ */
+#include "agent.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXEC_BYTES_MAX = 1024 * 1024, STRINGS_MAX = 65536 };
+enum exit_kind { KIND_EXITED = 0, KIND_SIGNALLED = 1, KIND_NOT_STARTED = 2 };
+enum reason { REASON_NONE, REASON_TIMEOUT, REASON_STDOUT, REASON_STDERR, REASON_KILLED };
+/* Where a program that did not start failed. */
+enum stage { STAGE_NONE, STAGE_FILES, STAGE_STREAMS, STAGE_DIRECTORY, STAGE_LIMITS, STAGE_EXECUTE };
+
+struct request {
+  uint64_t wall_us, stdout_max, stderr_max;
+  uint64_t file_bytes, address_bytes;
+  uint32_t cpu_seconds, open_files, processes;
+  bool stdin_uploaded;
+  char *directory, **argv, **env;
+};
+
+struct stream {
+  int fd; /* -1 when at EOF or over its limit */
+  uint64_t left;
+};
+
+static enum { IDLE, RUNNING, ENDING } state;
+static uint16_t process;
+static pid_t main_pid;
+static struct stream streams[2]; /* stdout, stderr */
+static enum reason reason;
+static uint64_t started_us, deadline_us;
+static struct {
+  int status;
+  uint64_t wall_us, rss_kib;
+} result;
+static struct rusage before;
+static int stdin_fd = -1;
+static uint8_t exec_bytes[EXEC_BYTES_MAX];
+static size_t exec_length;
+static char *strings[STRINGS_MAX];
+
+static uint64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+/* stdin is a memory file and no pipe: a program may seek it or never read it, nothing deadlocks. */
+void run_stdin(const uint8_t *bytes, size_t length) {
+  if (stdin_fd < 0) stdin_fd = memfd_create("stdin", MFD_CLOEXEC);
+  while (length > 0) {
+    ssize_t n = stdin_fd < 0 ? -1 : write(stdin_fd, bytes, length);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      files_note_error(errno, "stdin");
+      return;
+    }
+    bytes += n;
+    length -= (size_t)n;
+  }
+}
+
+/* ---- starting ---- */
+
+static char **read_strings(struct reader *r, size_t *used) {
+  uint32_t count = read_u32(r);
+  char **list = strings + *used;
+  if (count >= STRINGS_MAX - *used) r->bad = true;
+  for (uint32_t i = 0; i < count && !r->bad; i++) list[i] = read_string(r);
+  if (r->bad) return NULL;
+  list[count] = NULL;
+  *used += (size_t)count + 1;
+  return list;
+}
+
+static bool read_request(struct request *q) {
+  struct reader r = {.at = exec_bytes, .left = exec_length};
+  size_t used = 0;
+  q->wall_us = read_u64(&r);
+  q->stdout_max = read_u64(&r);
+  q->stderr_max = read_u64(&r);
+  q->file_bytes = read_u64(&r);
+  q->address_bytes = read_u64(&r);
+  q->cpu_seconds = read_u32(&r);
+  q->open_files = read_u32(&r);
+  q->processes = read_u32(&r);
+  q->stdin_uploaded = read_u8(&r) != 0;
+  q->directory = read_string(&r);
+  q->argv = read_strings(&r, &used);
+  q->env = read_strings(&r, &used);
+  return !r.bad && q->argv[0] != NULL;
+}
+
+static bool limit(__rlimit_resource_t resource, uint64_t value) {
+  struct rlimit both = {.rlim_cur = value, .rlim_max = value};
+  return setrlimit(resource, &both) == 0;
+}
+
+/* 0 leaves a limit as it is. The soft CPU limit gives SIGXCPU, which says why; the hard one a second
+   later ends a program that ignores it. */
+static bool set_limits(const struct request *q) {
+  struct rlimit cpu = {.rlim_cur = q->cpu_seconds, .rlim_max = (rlim_t)q->cpu_seconds + 1};
+  return limit(RLIMIT_CORE, 0) && (q->cpu_seconds == 0 || setrlimit(RLIMIT_CPU, &cpu) == 0) &&
+         (q->file_bytes == 0 || limit(RLIMIT_FSIZE, q->file_bytes)) &&
+         (q->open_files == 0 || limit(RLIMIT_NOFILE, q->open_files)) &&
+         (q->address_bytes == 0 || limit(RLIMIT_AS, q->address_bytes)) &&
+         (q->processes == 0 || limit(RLIMIT_NPROC, q->processes));
+}
+
+/* What the new process tells its parent, whose memory it shares until it executes. */
+static volatile struct {
+  enum stage stage;
+  int error;
+} child_failure;
+
+static _Noreturn void child_fail(enum stage stage) {
+  child_failure.stage = stage;
+  child_failure.error = errno;
+  _exit(127);
+}
+
+/* The child between vfork and execve: only system calls, and no global changed but the failure. */
+static _Noreturn void become_program(const struct request *q, const int fds[3]) {
+  struct sigaction normal = {.sa_handler = SIG_DFL};
+  for (int signal = 1; signal <= 64; signal++) sigaction(signal, &normal, NULL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  setsid();
+  for (int i = 0; i < 3; i++)
+    if (dup2(fds[i], i) != i) child_fail(STAGE_STREAMS);
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  umask(022);
+  if (chdir(q->directory) != 0) child_fail(STAGE_DIRECTORY);
+  if (!set_limits(q)) child_fail(STAGE_LIMITS);
+  execve(q->argv[0], q->argv, q->env);
+  child_fail(STAGE_EXECUTE);
+}
+
+/* vfork, since copying even this small address space costs more than everything else here. */
+static __attribute__((noinline)) pid_t start(const struct request *q, const int fds[3]) {
+  child_failure.stage = STAGE_NONE;
+  pid_t pid = vfork();
+  if (pid == 0) become_program(q, fds);
+  return pid;
+}
+
+/* When memory runs out the program is to go and not PID 1. Not in the child before it executes: it
+   shares our undumpable memory, so /proc would not let it write. */
+static void prefer_as_victim(pid_t pid) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write(fd, "1000", 4) != 4) errno = 0;
+  close(fd);
+}
+
+static void send_exit(enum exit_kind kind, enum stage stage, int code, const struct rusage *used) {
+  struct writer w = {.length = 0};
+  write_u8(&w, (uint8_t)kind);
+  write_u8(&w, (uint8_t)reason);
+  write_u8(&w, (uint8_t)stage);
+  write_u8(&w, 0);
+  write_u32(&w, (uint32_t)code);
+  write_u64(&w, result.wall_us);
+  write_u64(&w, (uint64_t)used->ru_utime.tv_sec * 1000000u + (uint64_t)used->ru_utime.tv_usec);
+  write_u64(&w, (uint64_t)used->ru_stime.tv_sec * 1000000u + (uint64_t)used->ru_stime.tv_usec);
+  write_u64(&w, result.rss_kib * 1024u);
+  usage_frame(process);
+  out_frame(FRAME_EXIT, process, &w);
+}
+
+static void not_started(enum stage stage, int error) {
+  struct rusage nothing;
+  memset(&nothing, 0, sizeof nothing);
+  result.wall_us = result.rss_kib = 0;
+  send_exit(KIND_NOT_STARTED, stage, error, &nothing);
+}
+
+static int take_stdin(const struct request *q) {
+  int fd = stdin_fd;
+  stdin_fd = -1;
+  if (q->stdin_uploaded && fd >= 0 && lseek(fd, 0, SEEK_SET) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void begin(const struct request *q) {
+  int out_pipe[2], err_pipe[2];
+  int input = take_stdin(q);
+  if (input < 0 || pipe2(out_pipe, O_CLOEXEC) != 0 || pipe2(err_pipe, O_CLOEXEC) != 0)
+    fail("exec", "cannot make the program's streams");
+  const int fds[3] = {input, out_pipe[1], err_pipe[1]};
+  getrusage(RUSAGE_CHILDREN, &before);
+  started_us = now_us();
+  main_pid = start(q, fds);
+  int error = errno;
+  close(input);
+  close(out_pipe[1]);
+  close(err_pipe[1]);
+  if (main_pid < 0 || child_failure.stage != STAGE_NONE) {
+    if (main_pid > 0) waitpid(main_pid, NULL, 0);
+    close(out_pipe[0]);
+    close(err_pipe[0]);
+    if (main_pid < 0) not_started(STAGE_EXECUTE, error);
+    else not_started(child_failure.stage, child_failure.error);
+    return;
+  }
+  deadline_us = q->wall_us == 0 ? 0 : started_us + q->wall_us;
+  streams[0] = (struct stream){.fd = out_pipe[0], .left = q->stdout_max};
+  streams[1] = (struct stream){.fd = err_pipe[0], .left = q->stderr_max};
+  state = RUNNING;
+  out_frame(FRAME_STARTED, process, NULL);
+  out_flush();
+  prefer_as_victim(main_pid);
+}
+
+void run_exec(const struct frame *frame) {
+  errno = EPROTO;
+  if (state != IDLE) fail("exec", "a program is running");
+  if (frame->length > EXEC_BYTES_MAX - exec_length) fail("exec", "arguments are too long");
+  memcpy(exec_bytes + exec_length, frame->payload, frame->length);
+  exec_length += frame->length;
+  if (frame->flags & FLAG_MORE) return;
+  struct request q;
+  bool whole = read_request(&q);
+  exec_length = 0;
+  if (!whole) fail("exec", "cannot read the request");
+  process = frame->process;
+  reason = REASON_NONE;
+  result.rss_kib = 0;
+  int error = files_take_error();
+  if (error != 0) not_started(STAGE_FILES, error);
+  else begin(&q);
+}
+
+/* ---- ending ---- */
+
+static void reap_one(pid_t pid, int status, const struct rusage *used) {
+  uint64_t rss = (uint64_t)used->ru_maxrss;
+  if (rss > result.rss_kib) result.rss_kib = rss;
+  if (pid != main_pid) return;
+  result.status = status;
+  result.wall_us = now_us() - started_us;
+  main_pid = 0;
+}
+
+/* kill(-1) reaches everything in the namespace but us, under the lock that fork takes: nothing can
+   slip through by forking. */
+static void end_everything(void) {
+  int status;
+  struct rusage used;
+  for (;;) {
+    kill(-1, SIGKILL);
+    pid_t pid = wait4(-1, &status, 0, &used);
+    if (pid > 0) reap_one(pid, status, &used);
+    else if (errno == ECHILD) break;
+  }
+  state = ENDING;
+}
+
+static void reap_without_waiting(void) {
+  int status;
+  struct rusage used;
+  pid_t pid;
+  while ((pid = wait4(-1, &status, WNOHANG, &used)) > 0) reap_one(pid, status, &used);
+  if (main_pid == 0) end_everything();
+}
+
+static void end_because(enum reason why) {
+  if (state != RUNNING) return;
+  reason = why;
+  end_everything();
+}
+
+void run_kill(int signal) {
+  if (state != RUNNING) return; /* it has ended on its own in the meantime */
+  if (signal == SIGKILL) end_because(REASON_KILLED);
+  else kill(main_pid, signal);
+}
+
+static void report_end(void) {
+  struct rusage after;
+  getrusage(RUSAGE_CHILDREN, &after);
+  timersub(&after.ru_utime, &before.ru_utime, &after.ru_utime);
+  timersub(&after.ru_stime, &before.ru_stime, &after.ru_stime);
+  state = IDLE;
+  if (WIFSIGNALED(result.status))
+    send_exit(KIND_SIGNALLED, STAGE_NONE, WTERMSIG(result.status), &after);
+  else
+    send_exit(KIND_EXITED, STAGE_NONE, WEXITSTATUS(result.status), &after);
+}
+
+/* ---- forwarding and waiting ---- */
+
+static void close_stream(struct stream *s) {
+  close(s->fd);
+  s->fd = -1;
+}
+
+static void forward(int which) {
+  struct stream *s = &streams[which];
+  size_t room = out_room();
+  if (room == 0) return;
+  ssize_t n = read(s->fd, out_payload(), room);
+  if (n < 0 && errno == EINTR) return;
+  if (n <= 0) {
+    close_stream(s);
+    return;
+  }
+  size_t taken = (uint64_t)n < s->left ? (size_t)n : (size_t)s->left;
+  if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, process, taken);
+  s->left -= taken;
+  if (taken == (size_t)n) return;
+  /* The program may have ended on its own with the excess still in the pipe: it is told the same. */
+  if (state == ENDING && reason == REASON_NONE) reason = which == 0 ? REASON_STDOUT : REASON_STDERR;
+  end_because(which == 0 ? REASON_STDOUT : REASON_STDERR);
+  close_stream(s); /* not before the end: a write to it then would end the program by SIGPIPE */
+}
+
+static void handle_frame(const struct frame *frame) {
+  struct reader r = {.at = frame->payload, .left = frame->length};
+  switch (frame->type) {
+    case FRAME_FILE_BEGIN: file_begin(&r); break;
+    case FRAME_FILE_DATA: file_data(frame->payload, frame->length); break;
+    case FRAME_FILE_END: file_end(); break;
+    case FRAME_STDIN: run_stdin(frame->payload, frame->length); break;
+    case FRAME_EXEC: run_exec(frame); break;
+    case FRAME_KILL: run_kill((int)read_u32(&r)); break;
+    case FRAME_COLLECT:
+      errno = EPROTO;
+      if (state != IDLE) fail("collect", "a program is running");
+      collect(&r);
+      break;
+    default: errno = EPROTO; fail("frame", "unknown type");
+  }
+}
+
+static void wait_for_something(struct pollfd fds[3], const sigset_t *mask) {
+  bool room = state != IDLE && out_room() > 0;
+  fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
+  if (out_pending() > 0) fds[0].events |= POLLOUT;
+  for (int i = 0; i < 2; i++)
+    fds[1 + i] = (struct pollfd){.fd = room ? streams[i].fd : -1, .events = POLLIN};
+  struct timespec left = {0, 0}, *timeout = NULL;
+  if (state == RUNNING && deadline_us != 0) {
+    uint64_t now = now_us();
+    uint64_t us = now < deadline_us ? deadline_us - now : 0;
+    left.tv_sec = (time_t)(us / 1000000u);
+    left.tv_nsec = (long)(us % 1000000u) * 1000;
+    timeout = &left;
+  }
+  int n = ppoll(fds, 3, timeout, mask);
+  if (n < 0) fds[0].revents = fds[1].revents = fds[2].revents = 0; /* SIGCHLD */
+}
+
+static void nothing_to_do(int signal) { (void)signal; }
+
+_Noreturn void serve(void) {
+  /* SIGCHLD is let in only inside ppoll, so it cannot fall between a check and the wait. */
+  struct sigaction child = {.sa_handler = nothing_to_do}, ignore = {.sa_handler = SIG_IGN};
+  sigset_t blocked, open_mask;
+  sigemptyset(&open_mask);
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &blocked, NULL);
+  sigaction(SIGCHLD, &child, NULL);
+  sigaction(SIGPIPE, &ignore, NULL);
+  streams[0].fd = streams[1].fd = -1;
+  out_frame(FRAME_READY, 0, NULL);
+  for (;;) {
+    struct frame frame;
+    struct pollfd fds[3];
+    /* Frames may have come in one read with SETUP, hence before the first wait. */
+    while (in_next(&frame)) handle_frame(&frame);
+    if (state == RUNNING) reap_without_waiting();
+    if (state == RUNNING && deadline_us != 0 && now_us() >= deadline_us)
+      end_because(REASON_TIMEOUT);
+    if (state == ENDING && streams[0].fd < 0 && streams[1].fd < 0) report_end();
+    out_flush();
+    wait_for_something(fds, &open_mask);
+    if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
+    for (int i = 0; i < 2; i++)
+      if (fds[1 + i].revents != 0) forward(i);
+  }
+}

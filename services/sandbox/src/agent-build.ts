@@ -1,0 +1,92 @@
+/**
+ * Builds syla-agent, the program that is PID 1 of every jail, from its C source with the host's
+ * compiler, once: the result is kept under a name made of the source and the compiler's version.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { execFile } from "node:child_process";
+import { access, chmod, mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const SOURCE_DIRECTORY = fileURLToPath(new URL("../agent/", import.meta.url));
+const COMPILE_MS_MAX = 60_000;
+const FLAGS = ["-std=gnu11", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-fno-strict-aliasing"];
+
+/** What to type when there is no C compiler; also shown by `syla doctor`. */
+export const COMPILER_REMEDY = "apt-get install -y gcc libc6-dev";
+
+export interface AgentBuildOptions {
+  /** Where the binary is kept; made when missing. */
+  readonly directory: string;
+  /** The C compiler, default `cc`. */
+  readonly compiler?: string;
+}
+
+/** Answers the path of a current syla-agent, compiling it first when there is none. */
+export const buildAgent = async (options: AgentBuildOptions): Promise<{ path: string }> => {
+  const compiler = options.compiler ?? "cc";
+  const names = (await readdir(SOURCE_DIRECTORY)).filter(isSource).toSorted();
+  const hash = createHash("sha256").update(await compilerVersion(compiler));
+  hash.update([process.arch, ...FLAGS].join(" "));
+  for (const name of names) {
+    hash.update(`\n${name}\n`).update(await readFile(join(SOURCE_DIRECTORY, name)));
+  }
+  const path = join(options.directory, `syla-agent-${hash.digest("hex").slice(0, 16)}`);
+  if (await exists(path)) return { path };
+  await mkdir(options.directory, { recursive: true });
+  // Renamed into place when whole, since two may build at once.
+  const building = `${path}.${randomUUID()}`;
+  try {
+    const sources = names.filter((name) => name.endsWith(".c"));
+    await compile({ compiler, sources, output: building });
+    await chmod(building, 0o755);
+    await rename(building, path);
+  } finally {
+    await rm(building, { force: true });
+  }
+  return { path };
+};
+
+const isSource = (name: string): boolean => /\.[ch]$/.test(name);
+
+interface CompileOptions {
+  readonly compiler: string;
+  readonly sources: readonly string[];
+  readonly output: string;
+}
+
+/** Static by preference: 0.3 ms to start against 0.7; without libc.a the jail's /usr/lib will do. */
+const compile = async ({ compiler, sources, output }: CompileOptions): Promise<void> => {
+  const options = { cwd: SOURCE_DIRECTORY, timeout: COMPILE_MS_MAX };
+  const rest = [...FLAGS, "-o", output, ...sources];
+  try {
+    await run(compiler, ["-static", ...rest], options);
+  } catch {
+    try {
+      await run(compiler, rest, options);
+    } catch (cause) {
+      const said = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`Cannot compile syla-agent: ${said}; install: ${COMPILER_REMEDY}`, { cause });
+    }
+  }
+};
+
+const compilerVersion = async (compiler: string): Promise<string> => {
+  try {
+    return (await run(compiler, ["--version"], { timeout: 10_000 })).stdout;
+  } catch (cause) {
+    const message = `Cannot build syla-agent: no C compiler "${compiler}"; run: ${COMPILER_REMEDY}`;
+    throw new Error(message, { cause });
+  }
+};
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+};

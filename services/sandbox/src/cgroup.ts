@@ -1,0 +1,260 @@
+/**
+ * Cgroups for runs: `syla-<pid>-<start time>` below our own group, and in it slots that are made once
+ * and used again and again. A process joins its slot by itself (see ../agent/launch.c for why).
+ *
+ * The parent's name says which process owns it, so that what a kill -9 left behind is recognised by
+ * the next start and removed, and what a living platform beside us uses is not.
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CONTROLLERS, type CgroupPaths, detectCgroups } from "./cgroup-detect.ts";
+import type { CgroupLayout, Controller } from "./cgroup-detect.ts";
+import {
+  type CgroupLimits,
+  type CgroupUsage,
+  type Group,
+  killAll,
+  openGroupV1,
+  openGroupV2,
+  processesOf,
+  removeDirectory,
+} from "./cgroup-group.ts";
+
+export type { CgroupLimits, CgroupUsage } from "./cgroup-group.ts";
+
+/** What to do where limits cannot be had; also shown by `syla doctor`. */
+export const CGROUP_REMEDY =
+  "run as root, or: systemd-run --user --scope -p Delegate=yes -- npm start, " +
+  'or set the limits to "rlimit" (weaker)';
+
+export interface CgroupOptions {
+  /** "rlimit" does without cgroups: per process limits only, no shared account. Default "cgroup". */
+  readonly limits?: "cgroup" | "rlimit";
+  readonly paths?: CgroupPaths;
+}
+
+export interface CgroupSlot {
+  /** Unique among the slots in use; the jail's host uid is made from it. */
+  readonly index: number;
+  readonly limits: CgroupLimits;
+  /** Whether memory and pids must be limited by rlimits, there being no cgroup. */
+  readonly rlimits: boolean;
+  readonly launchArguments: readonly string[];
+  readonly usage: () => CgroupUsage;
+  readonly kill: () => void;
+  /** Waits until it is empty (killing what is left) and gives it back. */
+  readonly release: () => Promise<void>;
+}
+
+export interface Cgroups {
+  readonly kind: "v1" | "v2" | "hybrid" | "rlimit";
+  /** A free slot with these limits, synchronously: it is on every request's path. */
+  readonly acquire: (limits: CgroupLimits) => CgroupSlot;
+  /** Kills what is in any slot and removes all groups. */
+  readonly close: () => Promise<void>;
+}
+
+const PREFIX = "syla-";
+const SUPERVISOR = "syla-supervisor";
+const SLOTS_MAX = 4096;
+const EMPTY_WAIT_MS_MAX = 5_000;
+const NO_USAGE: CgroupUsage = { cpuUs: 0, memoryPeakBytes: 0, oomKills: 0, pidsMaxHits: 0 };
+
+/** Fails, saying what to do, when limits cannot be enforced and "rlimit" was not chosen. */
+export const openCgroups = async (options: CgroupOptions = {}): Promise<Cgroups> => {
+  if (options.limits === "rlimit") return slots("rlimit", noGroup, () => {});
+  const layout = detectCgroups(options.paths);
+  if (layout.kind === "none") throw new Error(unavailable(layout.reason));
+  const name = `${PREFIX}${process.pid}-${startTimeOf(process.pid) ?? 0}`;
+  try {
+    if (layout.kind === "v2") return await openV2(layout.directory, name);
+    return await openV1(layout, name);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(unavailable(reason), { cause });
+  }
+};
+
+const unavailable = (reason: string): string =>
+  `Cannot limit what programs use, so none is run: ${reason}. To change that: ${CGROUP_REMEDY}`;
+
+const openV1 = async (
+  layout: Extract<CgroupLayout, { kind: "v1" | "hybrid" }>,
+  name: string,
+): Promise<Cgroups> => {
+  const parents = new Map<Controller, string>();
+  for (const controller of CONTROLLERS) {
+    const own = layout.directories.get(controller);
+    if (own === undefined) continue;
+    await removeStale(own);
+    parents.set(controller, join(own, name));
+  }
+  for (const parent of parents.values()) mkdirSync(parent, { recursive: true });
+  const open = (index: number): Group => {
+    const entries = [...parents].map(([controller, parent]) => {
+      const entry: [Controller, string] = [controller, join(parent, `slot-${index}`)];
+      return entry;
+    });
+    return openGroupV1(new Map(entries));
+  };
+  return slots(layout.kind, open, () => {
+    for (const parent of new Set(parents.values())) removeDirectory(parent);
+  });
+};
+
+const openV2 = async (own: string, name: string): Promise<Cgroups> => {
+  // An earlier start may have moved us (or the shell that started us) into the leaf.
+  const home = basename(own) === SUPERVISOR ? dirname(own) : own;
+  await removeStale(home);
+  enableControllers(home);
+  const parent = join(home, name);
+  mkdirSync(parent);
+  writeFileSync(join(parent, "cgroup.subtree_control"), wantedOf(parent));
+  return slots("v2", (index) => openGroupV2(join(parent, `slot-${index}`)), () => {
+    removeDirectory(parent);
+  });
+};
+
+const words = (path: string): string[] => readFileSync(path, "utf8").split(/\s+/).filter(Boolean);
+
+const wantedOf = (directory: string): string => {
+  const available = words(join(directory, "cgroup.controllers"));
+  for (const needed of ["memory", "pids"]) {
+    if (!available.includes(needed)) {
+      throw new Error(`${directory} is not given the ${needed} controller`);
+    }
+  }
+  const wanted = ["memory", "pids", "cpu", "io"].filter((one) => available.includes(one));
+  return wanted.map((one) => `+${one}`).join(" ");
+};
+
+/**
+ * A v2 group either holds processes or hands controllers down, never both. So when ours holds any
+ * (us, for one), they move to a leaf of their own first.
+ */
+const enableControllers = (home: string): void => {
+  const wanted = wantedOf(home);
+  const control = join(home, "cgroup.subtree_control");
+  const enabled = words(control);
+  if (wanted.split(" ").every((one) => enabled.includes(one.slice(1)))) return;
+  try {
+    writeFileSync(control, wanted);
+    return;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EBUSY")) throw error;
+  }
+  const leaf = join(home, SUPERVISOR);
+  mkdirSync(leaf, { recursive: true });
+  for (const pid of processesOf(home)) writeFileSync(join(leaf, "cgroup.procs"), String(pid));
+  writeFileSync(control, wanted);
+};
+
+/** Clock ticks from boot to the start of a process, which with its pid names it for good. */
+const startTimeOf = (pid: number): string | undefined => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field is a name in parentheses that may itself hold spaces and parentheses.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+};
+
+/** Removes groups of platforms that are no more, ending what is in them. */
+const removeStale = async (own: string): Promise<void> => {
+  for (const name of existsSync(own) ? readdirSync(own) : []) {
+    const owner = /^syla-(\d+)-(\d+)$/.exec(name);
+    if (!owner || startTimeOf(Number(owner[1])) === owner[2]) continue;
+    const parent = join(own, name);
+    const groups = readdirSync(parent, { withFileTypes: true }).filter((one) => one.isDirectory());
+    const directories = groups.map((group) => join(parent, group.name));
+    // A process shown as 0 lives in a pid namespace that we do not see, and so may its platform.
+    if (directories.some((directory) => processesOf(directory).includes(0))) continue;
+    for (const directory of directories) {
+      await emptied({ kill: () => killAll(directory), processes: () => processesOf(directory) });
+      removeDirectory(directory);
+    }
+    removeDirectory(parent);
+  }
+};
+
+/** Processes leave a cgroup when they are reaped, a little after they are killed. */
+const emptied = async (group: Pick<Group, "kill" | "processes">): Promise<void> => {
+  const deadline = Date.now() + EMPTY_WAIT_MS_MAX;
+  for (let waitMs = 1; group.processes().length > 0; waitMs = Math.min(waitMs * 2, 100)) {
+    if (Date.now() > deadline) throw new Error("A cgroup stays occupied after SIGKILL");
+    group.kill();
+    await sleep(waitMs);
+  }
+};
+
+const noGroup = (): Group => ({
+  launchArguments: [],
+  limit: () => {},
+  usage: () => NO_USAGE,
+  processes: () => [],
+  kill: () => {},
+  reset: () => {},
+  remove: () => {},
+});
+
+const slots = (
+  kind: Cgroups["kind"],
+  open: (index: number) => Group,
+  removeParents: () => void,
+): Cgroups => {
+  const free: { index: number; group: Group }[] = [];
+  const used = new Map<number, Group>();
+  let made = 0;
+  const make = (): { index: number; group: Group } => {
+    if (made >= SLOTS_MAX) throw new Error(`Cannot open more than ${SLOTS_MAX} jails at once`);
+    return { index: made, group: open(made++) };
+  };
+  /** A v1 group may refuse a limit below what is still charged to it from earlier: EBUSY. */
+  const limited = (slot: { index: number; group: Group }, limits: CgroupLimits): Group => {
+    try {
+      slot.group.limit(limits);
+      return slot.group;
+    } catch {
+      slot.group.remove();
+      const group = open(slot.index);
+      group.limit(limits);
+      return group;
+    }
+  };
+  return {
+    kind,
+    acquire: (limits) => {
+      // The one used last is the warmest in the kernel's caches.
+      const slot = free.pop() ?? make();
+      const { index } = slot;
+      const group = limited(slot, limits);
+      used.set(index, group);
+      return {
+        index,
+        limits,
+        rlimits: kind === "rlimit",
+        launchArguments: group.launchArguments,
+        usage: group.usage,
+        kill: group.kill,
+        release: async () => {
+          if (used.get(index) !== group) return;
+          await emptied(group);
+          used.delete(index);
+          group.reset();
+          free.push({ index, group });
+        },
+      };
+    },
+    close: async () => {
+      for (const group of [...used.values(), ...free.map((one) => one.group)]) {
+        await emptied(group);
+        group.remove();
+      }
+      used.clear();
+      free.length = 0;
+      removeParents();
+    },
+  };
+};

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { probeHost } from "./host.ts";
+
+it("probeHost() finds this host able, or says for each thing that is missing what to type", async () => {
+  const found = await probeHost();
+  const names = found.map((one) => one.name);
+  for (const name of ["bubblewrap", "namespaces", "cgroups", "seccomp", "C compiler", "jail"]) {
+    assert.ok(names.includes(name), name);
+  }
+  for (const { ok, detail, remedy, name } of found) {
+    assert.ok(detail.length > 0, name);
+    assert.equal(remedy === undefined, ok, name);
+  }
+});
+
+it("probeHost() says not found, with the remedy, for a program that is not there", async () => {
+  const path = process.env["PATH"];
+  process.env["PATH"] = "/nonexistent";
+  try {
+    const bubblewrap = (await probeHost()).find((one) => one.name === "bubblewrap");
+    assert.deepEqual(bubblewrap, {
+      name: "bubblewrap",
+      required: true,
+      ok: false,
+      detail: "not found",
+      remedy: "apt-get install -y bubblewrap",
+    });
+  } finally {
+    process.env["PATH"] = path;
+  }
+});

@@ -1,0 +1,199 @@
+/**
+ * What this host offers for isolating programs, each found out by trying it and not by looking at
+ * version numbers, with the one line that would provide what is missing.
+ */
+import { execFile } from "node:child_process";
+import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { COMPILER_REMEDY, buildAgent } from "./agent-build.ts";
+import { CGROUP_REMEDY, openCgroups } from "./cgroup.ts";
+import { detectCgroups } from "./cgroup-detect.ts";
+import { openJail } from "./jail.ts";
+import { openSpawner } from "./jail-spawner.ts";
+import { outcomeOf } from "./jail-outcome.ts";
+import { prepareRoot } from "./root.ts";
+import { seccompFilter } from "./seccomp.ts";
+
+export interface Capability {
+  readonly name: string;
+  readonly ok: boolean;
+  /** Whether nothing can be run without it. */
+  readonly required: boolean;
+  readonly detail: string;
+  /** One line to type; only where ok is false. */
+  readonly remedy?: string;
+}
+
+type Finding = Omit<Capability, "name" | "required">;
+
+const run = promisify(execFile);
+const PROBE_MS_MAX = 10_000;
+const MIB = 1024 * 1024;
+
+interface Probe {
+  readonly name: string;
+  readonly required: boolean;
+  readonly find: () => Promise<Finding>;
+  readonly remedy: () => Promise<string> | string;
+}
+
+const probeBubblewrap = async (): Promise<Finding> => {
+  const { stdout } = await run("bwrap", ["--version"], { timeout: PROBE_MS_MAX });
+  return { ok: true, detail: stdout.trim() };
+};
+
+const probeNamespaces = async (): Promise<Finding> => {
+  const user = process.getuid?.() === 0 ? [] : ["--unshare-user"];
+  const all = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"];
+  const root = ["--ro-bind", "/", "/", "--proc", "/proc"];
+  const program = ["unshare", "--user", "--map-current-user", "true"];
+  await run("bwrap", [...user, ...all, "--unshare-cgroup", ...root, "--", ...program], {
+    timeout: PROBE_MS_MAX,
+  });
+  return { ok: true, detail: "user, mount, pid, network, ipc, uts and cgroup can be made" };
+};
+
+/** Three settings are known to forbid user namespaces; each has its own way out. */
+const namespaceRemedy = async (): Promise<string> => {
+  const settings: readonly [string, (value: number) => boolean, number][] = [
+    ["kernel.apparmor_restrict_unprivileged_userns", (value) => value === 1, 0],
+    ["kernel.unprivileged_userns_clone", (value) => value === 0, 1],
+    ["user.max_user_namespaces", (value) => value === 0, 16_384],
+  ];
+  for (const [name, forbids, better] of settings) {
+    const value = await readNumber(`/proc/sys/${name.replaceAll(".", "/")}`);
+    if (value !== undefined && forbids(value)) return `sysctl -w ${name}=${better}`;
+  }
+  return "in a container, start it with: --security-opt seccomp=unconfined --cap-add SYS_ADMIN";
+};
+
+const readNumber = async (path: string): Promise<number | undefined> => {
+  try {
+    return Number(await readFile(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+};
+
+const probeCgroups = async (): Promise<Finding> => {
+  const cgroups = await openCgroups();
+  try {
+    const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
+    await slot.release();
+  } finally {
+    await cgroups.close();
+  }
+  const layout = detectCgroups();
+  const controllers = "directories" in layout ? [...layout.directories.keys()] : ["memory", "pids"];
+  return { ok: true, detail: `${cgroups.kind}, limits by ${controllers.join(", ")}` };
+};
+
+const probeSeccomp = async (): Promise<Finding> => {
+  const status = await readFile("/proc/self/status", "utf8");
+  const ok = /^Seccomp:/m.test(status);
+  return { ok, detail: ok ? "the kernel has filters" : "the kernel has no CONFIG_SECCOMP_FILTER" };
+};
+
+const probeCompiler = async (): Promise<Finding> => {
+  const { stdout } = await run("cc", ["--version"], { timeout: PROBE_MS_MAX });
+  return { ok: true, detail: stdout.split("\n")[0] ?? "" };
+};
+
+/** The one that counts: a program in a jail with everything on. */
+const probeJail = async (): Promise<Finding> => {
+  const directory = await mkdtemp(join(tmpdir(), "syla-probe-"));
+  const closes: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true })];
+  try {
+    const { path: agentPath } = await buildAgent({ directory });
+    const root = prepareRoot({ directory: join(directory, "root"), agentPath });
+    const cgroups = await openCgroups();
+    closes.unshift(cgroups.close);
+    const spawner = await openSpawner({ agentPath });
+    closes.unshift(spawner.close);
+    const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
+    const disk = { diskBytes: MIB, diskInodes: 100 };
+    const jail = openJail({ root, spawner, slot, filter: seccompFilter(), ...disk });
+    closes.unshift(() => jail.close());
+    const limits = { wallMs: PROBE_MS_MAX, stdoutBytes: 1, stderrBytes: 1 };
+    const end = await jail.exec({ argv: ["/bin/true"], limits, onOutput: () => {} });
+    const ok = outcomeOf(end).success;
+    return { ok, detail: ok ? "a program ran in a jail" : (end.detail ?? "it failed") };
+  } finally {
+    for (const close of closes) await close();
+  }
+};
+
+const probeKvm = async (): Promise<Finding> => {
+  await access("/dev/kvm", constants.R_OK | constants.W_OK);
+  return { ok: true, detail: "/dev/kvm can be opened" };
+};
+
+const probePodman = async (): Promise<Finding> => {
+  const { stdout } = await run("podman", ["--version"], { timeout: PROBE_MS_MAX });
+  return { ok: true, detail: stdout.trim() };
+};
+
+const PROBES: readonly Probe[] = [
+  {
+    name: "bubblewrap",
+    required: true,
+    find: probeBubblewrap,
+    remedy: () => "apt-get install -y bubblewrap",
+  },
+  { name: "namespaces", required: true, find: probeNamespaces, remedy: namespaceRemedy },
+  { name: "cgroups", required: true, find: probeCgroups, remedy: () => CGROUP_REMEDY },
+  {
+    name: "seccomp",
+    required: true,
+    find: probeSeccomp,
+    remedy: () => "boot a kernel that is built with CONFIG_SECCOMP_FILTER=y",
+  },
+  { name: "C compiler", required: true, find: probeCompiler, remedy: () => COMPILER_REMEDY },
+  {
+    name: "jail",
+    required: true,
+    find: probeJail,
+    remedy: () => "provide what is missing above, then: syla doctor",
+  },
+  {
+    name: "KVM",
+    required: false,
+    find: probeKvm,
+    remedy: () => "on a host with virtualisation: modprobe kvm && usermod -aG kvm $USER",
+  },
+  {
+    name: "Podman",
+    required: false,
+    find: probePodman,
+    remedy: () => "apt-get install -y podman",
+  },
+];
+
+/** Takes 100 ms, or as long as compiling the agent. Never rejects: what fails is a finding. */
+export const probeHost = async (): Promise<Capability[]> => {
+  const found: Capability[] = [];
+  // One after the other: cgroups and the jail would otherwise use the same group.
+  for (const { name, required, find, remedy } of PROBES) {
+    const finding = await attempt(find);
+    const missing = finding.ok ? {} : { remedy: await remedy() };
+    found.push({ name, required, ...finding, ...missing });
+  }
+  return found;
+};
+
+const attempt = async (find: () => Promise<Finding>): Promise<Finding> => {
+  try {
+    return await find();
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? reasonOf(error) : String(error) };
+  }
+};
+
+/** The last line of what a program said, rather than Node's line about the program. */
+const reasonOf = (error: Error): string => {
+  if ("code" in error && error.code === "ENOENT") return "not found";
+  const said = "stderr" in error ? String(error.stderr).trim() : "";
+  return (said || error.message).split("\n").at(-1) ?? "";
+};

@@ -1,0 +1,58 @@
+/** The files that a COLLECT brings out, put together from the agent's frames and checked against it. */
+import type { AgentFrame, WantedArtifact } from "./frames.ts";
+
+export type Artifact =
+  | {
+      readonly path: string;
+      readonly content: Buffer;
+      /** What it had when it was opened; more than came when truncated. */
+      readonly sizeBytes: number;
+      readonly truncated: boolean;
+    }
+  | { readonly path: string; readonly error: string };
+
+export class Collection {
+  readonly #wanted: readonly WantedArtifact[];
+  readonly #resolve: (artifacts: Artifact[]) => void;
+  readonly #found: Artifact[] = [];
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  #sizeBytes = 0;
+
+  constructor(wanted: readonly WantedArtifact[], resolve: (artifacts: Artifact[]) => void) {
+    this.#wanted = wanted;
+    this.#resolve = resolve;
+  }
+
+  /** "wrong": the frame is not one that was due, and the jail is not to be believed any more. */
+  take(frame: Extract<AgentFrame, { index: number }>): "more" | "done" | "wrong" {
+    const wanted = this.#wanted[frame.index];
+    if (!wanted || frame.index !== this.#found.length) return "wrong";
+    if (frame.type === "artifactBegin") {
+      this.#sizeBytes = frame.bytes;
+      return "more";
+    }
+    if (frame.type === "artifactData") {
+      this.#bytes += frame.data.length;
+      this.#parts.push(frame.data);
+      return this.#bytes > wanted.bytesMax ? "wrong" : "more";
+    }
+    const { path } = wanted;
+    if (frame.type === "artifactError") this.#found.push({ path, error: frame.reason });
+    else {
+      const content = Buffer.concat(this.#parts);
+      const sizeBytes = Math.max(this.#sizeBytes, content.length);
+      this.#found.push({ path, content, sizeBytes, truncated: frame.truncated });
+    }
+    this.#parts = [];
+    this.#bytes = 0;
+    if (this.#found.length < this.#wanted.length) return "more";
+    this.#resolve(this.#found);
+    return "done";
+  }
+
+  /** Nothing more will come. */
+  abandon(error: string): void {
+    this.#resolve(this.#wanted.map(({ path }, index) => this.#found[index] ?? { path, error }));
+  }
+}

@@ -1,0 +1,99 @@
+/** What the tests of jails share: one agent and root for a test file, and a run in one call. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildAgent } from "./agent-build.ts";
+import { type CgroupLimits, type Cgroups, openCgroups } from "./cgroup.ts";
+import { type Jail, openJail } from "./jail.ts";
+import { type Spawner, openSpawner } from "./jail-spawner.ts";
+import type { Step, StepEnd } from "./jail-step.ts";
+import type { JailFile } from "./frames.ts";
+import { type Outcome, outcomeOf } from "./jail-outcome.ts";
+import { prepareRoot } from "./root.ts";
+import { seccompFilter } from "./seccomp.ts";
+
+export const MIB = 1024 * 1024;
+
+export interface RunOptions extends Partial<Omit<Step, "limits" | "onOutput">> {
+  readonly limits?: Partial<Step["limits"]>;
+  readonly cgroup?: Partial<CgroupLimits>;
+  readonly diskBytes?: number;
+  readonly diskInodes?: number;
+  readonly files?: readonly JailFile[];
+}
+
+export interface RunResult {
+  readonly outcome: Outcome;
+  readonly end: StepEnd;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface JailFixture {
+  readonly cgroups: Cgroups;
+  readonly spawner: Spawner;
+  readonly open: (options?: RunOptions) => Jail;
+  /** One program in a jail of its own. */
+  readonly run: (argv: readonly string[], options?: RunOptions) => Promise<RunResult>;
+  readonly python: (code: string, options?: RunOptions) => Promise<RunResult>;
+  readonly close: () => Promise<void>;
+}
+
+export const runIn = async (
+  jail: Jail,
+  argv: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> => {
+  const output: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
+  const { limits, ...rest } = options;
+  const end = await jail.exec({
+    ...rest,
+    argv,
+    limits: { wallMs: 10_000, stdoutBytes: MIB, stderrBytes: MIB, ...limits },
+    onOutput: (stream, data) => void output[stream].push(data),
+  });
+  const [stdout, stderr] = [Buffer.concat(output.stdout), Buffer.concat(output.stderr)];
+  return {
+    end,
+    outcome: outcomeOf(end),
+    stdout: stdout.toString("utf8"),
+    stderr: stderr.toString("utf8"),
+  };
+};
+
+export const openFixture = async (): Promise<JailFixture> => {
+  const directory = mkdtempSync(join(tmpdir(), "jail-test-"));
+  const agent = await buildAgent({ directory: join(tmpdir(), "syla-agent-test") });
+  const root = prepareRoot({ directory: join(directory, "root"), agentPath: agent.path });
+  const cgroups = await openCgroups();
+  const spawner = await openSpawner({ agentPath: agent.path });
+  const filter = seccompFilter();
+  const open = (options: RunOptions = {}): Jail => {
+    const limits = { memoryBytes: 256 * MIB, pids: 64, ...options.cgroup };
+    const { diskBytes = 16 * MIB, diskInodes = 1000 } = options;
+    const slot = cgroups.acquire(limits);
+    const jail = openJail({ root, spawner, slot, filter, diskBytes, diskInodes });
+    for (const file of options.files ?? []) jail.writeFile(file);
+    return jail;
+  };
+  const run = async (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> => {
+    const jail = open(options);
+    try {
+      return await runIn(jail, argv, options);
+    } finally {
+      await jail.close();
+    }
+  };
+  return {
+    cgroups,
+    spawner,
+    open,
+    run,
+    python: (code, options) => run(["/usr/bin/python3", "-c", code], options),
+    close: async () => {
+      await spawner.close();
+      await cgroups.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+};

@@ -1,0 +1,78 @@
+/** One program run in a jail: what is asked, and what is known when it has ended. */
+import type { CgroupSlot, CgroupUsage } from "./cgroup.ts";
+import type { ExecRequest, JailUsage, ProgramEnd } from "./frames.ts";
+import type { HostCause } from "./jail-outcome.ts";
+import { WORK_DIRECTORY } from "./root.ts";
+
+export interface StepLimits {
+  readonly wallMs: number;
+  /** CPU time of all processes together; undefined: no limit. */
+  readonly cpuMs?: number | undefined;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  /** Largest single file. */
+  readonly fileBytes?: number | undefined;
+  /** Default 1024. */
+  readonly openFiles?: number | undefined;
+}
+
+export interface Step {
+  /** The first is an absolute path inside the jail. */
+  readonly argv: readonly string[];
+  /** Over DEFAULT_ENVIRONMENT. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Default /work. */
+  readonly directory?: string | undefined;
+  /** Default: /dev/null. */
+  readonly stdin?: Uint8Array | undefined;
+  readonly limits: StepLimits;
+  /** Called in the order in which the agent read it; the buffer may be kept. */
+  readonly onOutput: (stream: "stdout" | "stderr", data: Buffer) => void;
+  readonly onStarted?: (() => void) | undefined;
+  /** Aborting it ends the step as cancelled. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Input of outcomeOf(), and the numbers of a run's metrics. */
+export interface StepEnd {
+  readonly cause?: HostCause | undefined;
+  /** For logs: what went wrong when the cause is internal. */
+  readonly detail?: string | undefined;
+  readonly end?: ProgramEnd | undefined;
+  readonly usage?: JailUsage | undefined;
+  readonly cgroup: CgroupUsage;
+}
+
+export const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  HOME: WORK_DIRECTORY,
+  USER: "user",
+  LANG: "C.UTF-8",
+  TMPDIR: "/tmp",
+  TZ: "UTC",
+};
+
+const OPEN_FILES_DEFAULT = 1_024;
+
+export interface RequestOptions {
+  readonly step: Step;
+  readonly slot: CgroupSlot;
+  readonly process: number;
+}
+
+export const requestOf = ({ step, slot, process }: RequestOptions): ExecRequest => ({
+  process,
+  argv: step.argv,
+  env: { ...DEFAULT_ENVIRONMENT, ...step.env },
+  directory: step.directory ?? WORK_DIRECTORY,
+  stdin: step.stdin,
+  wallUs: Math.round(step.limits.wallMs * 1000),
+  stdoutBytes: step.limits.stdoutBytes,
+  stderrBytes: step.limits.stderrBytes,
+  fileBytes: step.limits.fileBytes ?? 0,
+  openFiles: step.limits.openFiles ?? OPEN_FILES_DEFAULT,
+  // A process alone that reaches it gets SIGXCPU; the sum over processes is watchCpu's.
+  cpuSeconds: step.limits.cpuMs === undefined ? 0 : Math.ceil(step.limits.cpuMs / 1000),
+  addressBytes: slot.rlimits ? slot.limits.memoryBytes : 0,
+  processes: slot.rlimits ? slot.limits.pids : 0,
+});

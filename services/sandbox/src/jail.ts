@@ -1,0 +1,300 @@
+/**
+ * A jail: from asking for it to the moment nothing of it is left.
+ *
+ *   opening --READY--> idle --exec--> running --EXIT--> idle ... --close or death--> closed
+ *
+ * Opening is the slow part and needs no request; whatever is asked of a jail that is still opening is
+ * sent at once and waits in its socket, so a cold run pays no round trip either. The agent inside
+ * (../agent) enforces wall time and output; this side watches what an agent could be kept from
+ * watching, and believes the agent nothing that does not parse.
+ */
+import { type Artifact, Collection } from "./jail-artifacts.ts";
+import { watchCpu } from "./jail-cpu.ts";
+import type { HostCause } from "./jail-outcome.ts";
+import type { SpawnedProcess, Spawner } from "./jail-spawner.ts";
+import { type Step, type StepEnd, requestOf } from "./jail-step.ts";
+import type { CgroupSlot } from "./cgroup.ts";
+import {
+  type AgentFrame,
+  type JailFile,
+  type JailUsage,
+  type WantedArtifact,
+  collectFrame,
+  createFrameParser,
+  execFrames,
+  fileFrames,
+  killFrame,
+  setupFrame,
+} from "./frames.ts";
+import type { JailRoot } from "./root.ts";
+import type { Bind } from "./language.ts";
+
+export type { Artifact } from "./jail-artifacts.ts";
+export type { Step, StepEnd, StepLimits } from "./jail-step.ts";
+
+export interface JailOptions {
+  readonly root: JailRoot;
+  readonly spawner: Spawner;
+  readonly slot: CgroupSlot;
+  /** The seccomp filter, as seccompFilter() makes it. */
+  readonly filter: Uint8Array;
+  /** The disk is memory: what is on it counts towards the slot's memory limit too. */
+  readonly diskBytes: number;
+  readonly diskInodes: number;
+  /** Host paths outside /usr that the language needs, read-only. */
+  readonly binds?: readonly Bind[];
+  /** First of the host uids that jails run under, one per slot. Default 1900000000. */
+  readonly hostUidBase?: number;
+}
+
+const HOST_UID_BASE = 1_900_000_000;
+/** How much later than the agent the host ends a step by itself. */
+const BACKSTOP_MS = 1_000;
+/** How long a jail may take to go by itself once its socket is closed. */
+const CLOSE_MS_MAX = 1_000;
+
+interface Running {
+  readonly step: Step;
+  readonly resolve: (end: StepEnd) => void;
+  /** Stops every timer and listener of the step. */
+  readonly stops: (() => void)[];
+  cause: HostCause | undefined;
+  usage: JailUsage | undefined;
+}
+
+/** Starts a jail; returns at once. The slot belongs to it until close() has resolved. */
+export const openJail = (options: JailOptions): Jail => new Jail(options);
+
+export class Jail {
+  /** Resolves when the jail waits for work; rejects when it could not be made. */
+  readonly ready: Promise<void>;
+  readonly #slot: CgroupSlot;
+  readonly #process: SpawnedProcess;
+  readonly #becomeReady: () => void;
+  readonly #failReady: (error: Error) => void;
+  #state: "opening" | "idle" | "closed" = "opening";
+  #running: Running | undefined;
+  #collection: Collection | undefined;
+  #closing: Promise<void> | undefined;
+  #agentError: string | undefined;
+  /** Why it is closed, if it is. */
+  #cause: HostCause | undefined;
+  #processes = 0;
+
+  constructor(options: JailOptions) {
+    this.#slot = options.slot;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    promise.catch(() => {}); // who execs at once need not look at it
+    this.ready = promise;
+    this.#becomeReady = resolve;
+    this.#failReady = reject;
+    this.#process = start(options);
+    this.#listen();
+    this.#send(setupFrame(options.filter));
+  }
+
+  /** False once it has died or is closing: a warm jail is asked before it is used. */
+  get alive(): boolean {
+    return this.#state !== "closed" && !this.#closing;
+  }
+
+  writeFile(file: JailFile): void {
+    this.#send(fileFrames(file));
+  }
+
+  /** Runs one program to its end. What can happen to a program is a StepEnd, never a rejection. */
+  exec(step: Step): Promise<StepEnd> {
+    this.#assertFree("exec");
+    const { promise, resolve } = Promise.withResolvers<StepEnd>();
+    if (!this.alive) {
+      const cause = this.#cause ?? "internal";
+      resolve({ cause, detail: "the jail has ended", cgroup: this.#slot.usage() });
+      return promise;
+    }
+    this.#agentError = undefined;
+    this.#processes = (this.#processes % 65_535) + 1;
+    const request = { step, slot: this.#slot, process: this.#processes };
+    const frames = execFrames(requestOf(request));
+    this.#running = { step, resolve, stops: [], cause: undefined, usage: undefined };
+    this.#send(frames);
+    this.#watch(this.#running);
+    return promise;
+  }
+
+  /** Regular files below /work, in the order asked; only between steps. */
+  collect(wanted: readonly WantedArtifact[]): Promise<Artifact[]> {
+    this.#assertFree("collect");
+    const { promise, resolve } = Promise.withResolvers<Artifact[]>();
+    const collection = new Collection(wanted, resolve);
+    if (wanted.length === 0) resolve([]);
+    else if (!this.alive) collection.abandon("the jail has ended");
+    else {
+      const frames = collectFrame(wanted);
+      this.#collection = collection;
+      this.#send(frames);
+    }
+    return promise;
+  }
+
+  /** Stops reading output: the program then blocks when its pipes are full. */
+  pause(): void {
+    this.#process.socket.pause();
+  }
+
+  resume(): void {
+    this.#process.socket.resume();
+  }
+
+  /** Ends the running step, or else the jail and so whatever step would come, with this cause. */
+  kill(cause: HostCause): void {
+    const running = this.#running;
+    if (!running) return this.#die(cause, "ended before its program began");
+    if (running.cause !== undefined) return;
+    running.cause = cause;
+    this.#send(killFrame(9));
+    // An agent that does not answer is ended from outside.
+    const end = (): void => this.#die(cause, "the agent did not end the program");
+    const timer = setTimeout(end, BACKSTOP_MS);
+    running.stops.push(() => clearTimeout(timer));
+  }
+
+  /** Resolves when every process is gone and the slot is free for the next jail. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    this.#die("cancelled", "the jail was closed");
+    const { socket, exited, kill } = this.#process;
+    socket.destroy(); // the agent reads EOF, and with PID 1 everything inside ends
+    const timer = setTimeout(kill, CLOSE_MS_MAX);
+    await exited;
+    clearTimeout(timer);
+    await this.#slot.release();
+  }
+
+  #assertFree(what: string): void {
+    if (this.#running || this.#collection) throw new Error(`Cannot ${what}: the jail is busy`);
+  }
+
+  #send(frames: readonly Uint8Array[]): void {
+    const { socket } = this.#process;
+    if (socket.destroyed) return;
+    socket.cork();
+    for (const bytes of frames) socket.write(bytes);
+    socket.uncork();
+  }
+
+  #listen(): void {
+    const { socket, exited } = this.#process;
+    const parse = createFrameParser((frame) => this.#onFrame(frame));
+    socket.on("data", (chunk: Buffer) => {
+      try {
+        parse(chunk);
+      } catch (error) {
+        this.#die("internal", error instanceof Error ? error.message : String(error));
+      }
+    });
+    const ended = async (): Promise<void> => {
+      const said = await exited;
+      this.#die("internal", this.#agentError ?? (said || "it ended without a word"));
+    };
+    socket.on("error", () => void ended());
+    socket.on("close", () => void ended());
+  }
+
+  #watch(running: Running): void {
+    const { step, stops } = running;
+    const wallMs = step.limits.wallMs + BACKSTOP_MS;
+    const late = (): void => this.#die("timeout", "the agent did not keep time");
+    // What a jail takes to open is not the program's time, but is not endless either.
+    const backstop = setTimeout(late, wallMs);
+    const { cpuMs } = step.limits;
+    const cpu = watchCpu({ slot: this.#slot, cpuMs, exceeded: () => this.kill("cpu_time") });
+    const abort = (): void => this.kill("cancelled");
+    step.signal?.addEventListener("abort", abort);
+    stops.push(() => clearTimeout(backstop), cpu.stop);
+    stops.push(() => step.signal?.removeEventListener("abort", abort));
+    if (step.signal?.aborted) abort();
+  }
+
+  #finish(end: Omit<StepEnd, "cgroup" | "usage">): void {
+    const running = this.#running;
+    if (!running) return;
+    this.#running = undefined;
+    for (const stop of running.stops) stop();
+    running.resolve({ ...end, usage: running.usage, cgroup: this.#slot.usage() });
+  }
+
+  /** The jail is not to be believed or used any more. */
+  #die(cause: HostCause, detail: string): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#cause = cause;
+    this.#failReady(new Error(`The jail ended: ${detail}`));
+    const killed = this.#running !== undefined;
+    this.#finish({ cause: this.#running?.cause ?? cause, detail });
+    this.#collection?.abandon(detail);
+    this.#collection = undefined;
+    this.#process.socket.destroy();
+    // An agent that runs a program may not be listening.
+    if (killed || cause === "internal") this.#process.kill();
+  }
+
+  #onFrame(frame: AgentFrame): void {
+    if (this.#state === "closed") return;
+    switch (frame.type) {
+      case "ready":
+        if (this.#state !== "opening") return this.#die("internal", "READY twice");
+        this.#state = "idle";
+        return this.#becomeReady();
+      case "error":
+        this.#agentError = `${frame.stage}: ${frame.message} (errno ${frame.errno})`;
+        return;
+      case "started":
+      case "stdout":
+      case "stderr":
+      case "usage":
+      case "exit":
+        if (!this.#running || frame.process !== this.#processes) break;
+        return this.#onProgramFrame(this.#running, frame);
+      default:
+        if (!this.#collection) break;
+        return this.#onArtifactFrame(this.#collection, frame);
+    }
+    this.#die("internal", `unexpected ${frame.type}`);
+  }
+
+  #onProgramFrame(running: Running, frame: Extract<AgentFrame, { process: number }>): void {
+    switch (frame.type) {
+      case "started":
+        return running.step.onStarted?.();
+      case "stdout":
+      case "stderr":
+        return running.step.onOutput(frame.type, frame.data);
+      case "usage":
+        running.usage = frame.usage;
+        return;
+      case "exit":
+        this.#finish({ cause: running.cause, end: frame.end, detail: this.#agentError });
+    }
+  }
+
+  #onArtifactFrame(collection: Collection, frame: Extract<AgentFrame, { index: number }>): void {
+    const state = collection.take(frame);
+    if (state === "done") this.#collection = undefined;
+    if (state === "wrong") this.#die("internal", `unexpected ${frame.type}`);
+  }
+}
+
+const start = (options: JailOptions): SpawnedProcess => {
+  const { root, slot, spawner, diskBytes, diskInodes, binds = [] } = options;
+  const command = root.command({
+    binds,
+    diskBytes,
+    diskInodes,
+    hostUid: (options.hostUidBase ?? HOST_UID_BASE) + slot.index,
+    privileged: process.getuid?.() === 0,
+  });
+  return spawner.spawn([...slot.launchArguments, "--", ...command]);
+};

@@ -1,0 +1,275 @@
+// One run, from the request to the end: a fresh jail, the files, a compile step where the language has one, the
+// program, what it left to bring back. Everything that can happen ends in exactly one `finished`.
+import { constants } from "node:os";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Artifact,
+  ArtifactSchema,
+  type Finished,
+  FinishedSchema,
+  type Limits,
+  type RunEvent,
+  RunEventSchema,
+  type RunRequest,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
+import { present } from "@syla/kit/assert";
+import type { CallContext } from "@syla/kit/call";
+import type { Log } from "@syla/kit/log";
+import type { CgroupSlot, Cgroups } from "./cgroup.ts";
+import type { SandboxConfig } from "./config.ts";
+import { EventQueue } from "./event-queue.ts";
+import { type Jail, openJail, type StepEnd } from "./jail.ts";
+import { type ErrorType, outcomeOf } from "./jail-outcome.ts";
+import type { Spawner } from "./jail-spawner.ts";
+import type { Language } from "./languages.ts";
+import type { JailRoot } from "./root.ts";
+
+export interface RunnerOptions {
+  readonly config: SandboxConfig;
+  readonly cgroups: Cgroups;
+  readonly root: JailRoot;
+  readonly spawner: Spawner;
+  readonly filter: Uint8Array;
+  readonly log: Log;
+}
+
+type Phase = "compile" | "run";
+type Event = NonNullable<MessageInitShape<typeof RunEventSchema>["event"]>;
+
+const queuedBytesMax = 1024 * 1024;
+const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+
+/** Runs programs in jails of their own. */
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Runs one program; the last event is `finished`. Ends the program when the context ends. */
+  async *run(request: RunRequest, language: Language, context: CallContext): AsyncGenerator<RunEvent> {
+    const run = new Run(request, language, this.#options);
+    const unlink = context.onAbort(() => run.cancel());
+    void run.toEnd();
+    try {
+      for await (const event of run.events.read()) yield create(RunEventSchema, { event });
+    } finally {
+      unlink();
+      this.#forget(run.close());
+    }
+  }
+
+  /** Resolves when nothing is left of any run. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#closing);
+  }
+
+  #forget(closed: Promise<void>): void {
+    const logged = closed
+      .catch((error: unknown) => this.#options.log.error({ error }, "a jail did not close"))
+      .finally(() => this.#closing.delete(logged));
+    this.#closing.add(logged);
+  }
+}
+
+class Run {
+  readonly events: EventQueue<Event>;
+  readonly #request: RunRequest;
+  readonly #language: Language;
+  readonly #limits: Limits;
+  readonly #log: Log;
+  readonly #slot: CgroupSlot;
+  readonly #jail: Jail;
+  readonly #begin = performance.now();
+  #startedMs: number | undefined;
+  #truncated = { stdout: false, stderr: false };
+
+  constructor(request: RunRequest, language: Language, options: RunnerOptions) {
+    const { config, cgroups, root, spawner, filter } = options;
+    this.#request = request;
+    this.#language = language;
+    this.#log = options.log;
+    const asked = present(request.limits, "the run's limits");
+    // Below these the language's own tools do not start, and the program would never be reached.
+    const limits = {
+      ...asked,
+      memoryBytes: BigInt(Math.max(Number(asked.memoryBytes), language.memoryBytesMin)),
+      pids: Math.max(asked.pids, language.pidsMin),
+    };
+    this.#limits = limits;
+    this.#slot = cgroups.acquire({
+      memoryBytes: Number(limits.memoryBytes),
+      pids: limits.pids,
+      cpus: config.cpus,
+    });
+    const jail = openJail({
+      root,
+      spawner,
+      slot: this.#slot,
+      filter,
+      binds: language.binds,
+      diskBytes: Number(limits.diskBytes),
+      diskInodes: config.diskInodes,
+    });
+    this.#jail = jail;
+    this.events = new EventQueue<Event>({
+      size: (event) => (event.case === "stdout" || event.case === "stderr" ? event.value.length : 0),
+      bytesMax: queuedBytesMax,
+      pause: () => jail.pause(),
+      resume: () => jail.resume(),
+    });
+  }
+
+  /** Ends the program, whatever it does. */
+  cancel(): void {
+    this.#jail.kill("cancelled");
+  }
+
+  async close(): Promise<void> {
+    await this.#jail.close();
+  }
+
+  /** Runs to the end; never rejects. */
+  async toEnd(): Promise<void> {
+    try {
+      this.events.push({ case: "finished", value: await this.#steps() });
+    } catch (error) {
+      this.#log.error({ error }, "a run could not be carried out");
+      this.events.push({ case: "finished", value: this.#failed("internal", "The jail could not be used.") });
+    }
+    this.events.end();
+  }
+
+  async #steps(): Promise<Finished> {
+    const { files, args } = this.#request;
+    const names = files.map(({ name, content }) =>
+      name === "" ? this.#language.fileFor(Buffer.from(content).toString("utf8")) : name,
+    );
+    for (const [index, { content }] of files.entries()) {
+      this.#jail.writeFile({ path: names[index] ?? this.#language.defaultFile, content });
+    }
+    const memoryBytes = Number(this.#limits.memoryBytes);
+    const compile = this.#language.compile?.(names);
+    if (compile !== undefined) {
+      const built = await this.#exec("compile", compile);
+      if (!outcomeOf({ ...built, compile: true }).success) return this.#finished(built, true);
+    }
+    const ran = await this.#exec("run", this.#language.run(names, args, { memoryBytes }));
+    await this.#bringBack();
+    return this.#finished(ran, false);
+  }
+
+  #exec(phase: Phase, argv: readonly string[]): Promise<StepEnd> {
+    const { env, stdin } = this.#request;
+    const outputBytes = Number(this.#limits.outputBytes);
+    return this.#jail.exec({
+      argv,
+      env: { ...this.#language.env, ...(phase === "run" ? env : {}) },
+      stdin: phase === "run" && stdin.length > 0 ? stdin : undefined,
+      limits: {
+        wallMs: milliseconds(this.#limits.wallTime),
+        cpuMs: milliseconds(this.#limits.cpuTime),
+        stdoutBytes: outputBytes,
+        stderrBytes: outputBytes,
+      },
+      onStarted: () => {
+        this.#startedMs ??= performance.now();
+        this.events.push({ case: "started", value: { phase, version: this.#language.version } });
+      },
+      onOutput: (stream, data) => this.events.push({ case: stream, value: data }),
+    });
+  }
+
+  async #bringBack(): Promise<void> {
+    const bytesMax = Number(this.#limits.artifactBytes);
+    const wanted = this.#request.artifacts.map((path) => ({ path, bytesMax }));
+    if (wanted.length === 0 || !this.#jail.alive) return;
+    for (const found of await this.#jail.collect(wanted)) {
+      this.events.push({ case: "artifact", value: toArtifact(found) });
+    }
+  }
+
+  #finished(step: StepEnd, compile: boolean): Finished {
+    const outcome = outcomeOf({ ...step, compile });
+    if (step.detail !== undefined) this.#log.warn({ detail: step.detail, outcome }, "a jail said");
+    const { end, usage, cgroup } = step;
+    this.#truncated = { stdout: end?.reason === "stdout", stderr: end?.reason === "stderr" };
+    const finished = outcome.success
+      ? this.#failed(undefined, undefined)
+      : this.#failed(outcome.errorType, this.#sentence(outcome.errorType, step));
+    if (outcome.exitCode !== undefined) finished.exitCode = outcome.exitCode;
+    if (!outcome.success && outcome.signal !== undefined) {
+      finished.signal = signalNames.get(outcome.signal) ?? `SIG${outcome.signal}`;
+    }
+    finished.cpuMs = cgroup.cpuUs > 0 ? cgroup.cpuUs / 1000 : ((end?.userUs ?? 0) + (end?.systemUs ?? 0)) / 1000;
+    finished.memoryPeakBytes = cgroup.memoryPeakBytes > 0 ? cgroup.memoryPeakBytes : (end?.residentBytes ?? 0);
+    finished.diskIoBytes = usage?.diskBytes ?? 0;
+    finished.networkIoBytes = usage?.networkBytes ?? 0;
+    return finished;
+  }
+
+  #failed(errorType: ErrorType | undefined, errorMessage: string | undefined): Finished {
+    const now = performance.now();
+    return create(FinishedSchema, {
+      stdoutTruncated: this.#truncated.stdout,
+      stderrTruncated: this.#truncated.stderr,
+      startupMs: (this.#startedMs ?? now) - this.#begin,
+      executionMs: now - (this.#startedMs ?? now),
+      ...(errorType === undefined ? {} : { errorType }),
+      ...(errorMessage === undefined ? {} : { errorMessage }),
+    });
+  }
+
+  #sentence(errorType: ErrorType, { end }: StepEnd): string {
+    const { wallTime, cpuTime, memoryBytes, pids, diskBytes, outputBytes } = this.#limits;
+    const code = end?.code ?? 0;
+    switch (errorType) {
+      case "exit_code":
+        return `The program exited with code ${code}.`;
+      case "signal":
+        return `The program was ended by ${signalNames.get(code) ?? `signal ${code}`}.`;
+      case "compile":
+        return "The program does not compile; standard error has the compiler's words.";
+      case "timeout":
+        return `Ended after ${milliseconds(wallTime) / 1000} s by the clock.`;
+      case "cpu_time":
+        return `Ended after ${milliseconds(cpuTime) / 1000} s of processor time.`;
+      case "memory":
+        return `Ended for using more than ${memoryBytes} bytes of memory.`;
+      case "pids":
+        return `Failed with more than ${pids} processes and threads at one time.`;
+      case "disk":
+        return `Failed with its disk of ${diskBytes} bytes full.`;
+      case "output":
+        return `Ended for writing more than ${outputBytes} bytes of output.`;
+      case "cancelled":
+        return "Cancelled.";
+      case "lost":
+        return "The platform died while this was running.";
+      case "internal":
+        return "The jail could not run the program; the platform's log says why.";
+    }
+  }
+}
+
+function milliseconds(duration: Duration | undefined): number {
+  return duration === undefined ? 0 : durationMs(duration);
+}
+
+const artifactErrors: ReadonlyMap<string, string> = new Map([
+  ["missing", "not_found"],
+  ["notFound", "not_found"],
+]);
+
+function toArtifact(
+  found: Awaited<ReturnType<Jail["collect"]>>[number],
+): Artifact {
+  if ("error" in found) {
+    return create(ArtifactSchema, { name: found.path, error: artifactErrors.get(found.error) ?? found.error });
+  }
+  const { path, content, sizeBytes, truncated } = found;
+  return create(ArtifactSchema, { name: path, content, truncated, sizeBytes });
+}

@@ -1,0 +1,146 @@
+// Sets up what npm cannot: the system packages Syla stands on. Runs before `npm start` and `npm test`, so it looks
+// before it imports anything heavy, and takes some milliseconds when nothing is missing. As root it installs what is
+// missing with the system's own package manager; otherwise it prints the one line that does.
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** A package manager, how it is called, and what it calls the packages. */
+interface Manager {
+  readonly command: string;
+  readonly install: readonly string[];
+  /** Run once when installing failed, because the lists of packages may be absent or old. */
+  readonly refresh: readonly string[];
+  readonly packages: Readonly<Record<Need, string>>;
+}
+
+type Need = "bubblewrap" | "compiler" | "headers" | "python";
+
+const managers: readonly Manager[] = [
+  {
+    command: "apt-get",
+    // The timeout is for a machine that is updating itself right after its start.
+    install: ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"],
+    refresh: ["update", "-qq"],
+    packages: {
+      bubblewrap: "bubblewrap",
+      compiler: "gcc",
+      headers: "libc6-dev",
+      python: "python3",
+    },
+  },
+  {
+    command: "dnf",
+    install: ["install", "-y", "-q", "--setopt=install_weak_deps=False"],
+    refresh: ["makecache", "-q"],
+    packages: {
+      bubblewrap: "bubblewrap",
+      compiler: "gcc",
+      headers: "glibc-devel kernel-headers",
+      python: "python3",
+    },
+  },
+  {
+    command: "apk",
+    install: ["add", "--quiet"],
+    refresh: ["update", "--quiet"],
+    packages: {
+      bubblewrap: "bubblewrap",
+      compiler: "gcc",
+      headers: "musl-dev linux-headers",
+      python: "python3",
+    },
+  },
+  {
+    command: "pacman",
+    install: ["-S", "--noconfirm", "--needed", "--quiet"],
+    refresh: ["-Sy", "--quiet"],
+    packages: {
+      bubblewrap: "bubblewrap",
+      compiler: "gcc",
+      headers: "glibc linux-api-headers",
+      python: "python",
+    },
+  },
+  {
+    command: "zypper",
+    install: ["--non-interactive", "--quiet", "install", "--no-recommends"],
+    refresh: ["--non-interactive", "--quiet", "refresh"],
+    packages: {
+      bubblewrap: "bubblewrap",
+      compiler: "gcc",
+      headers: "glibc-devel linux-glibc-devel",
+      python: "python3",
+    },
+  },
+];
+
+// Package managers keep their programs here, also where a user's PATH does not name it.
+const systemFolders = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
+
+function hasProgram(name: string): boolean {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), ...systemFolders];
+  return folders.some((folder) => existsSync(join(folder, name)));
+}
+
+function hasHeaders(): boolean {
+  return ["/usr/include/stdio.h", "/usr/include/linux/seccomp.h"].every((path) => existsSync(path));
+}
+
+function findMissing(forTests: boolean): readonly Need[] {
+  const missing: Need[] = [];
+  if (!hasProgram("bwrap")) missing.push("bubblewrap");
+  if (!hasProgram("cc")) missing.push("compiler");
+  if (!hasHeaders()) missing.push("headers");
+  if (forTests && !hasProgram("python3")) missing.push("python");
+  return missing;
+}
+
+async function install(manager: Manager, packages: readonly string[]): Promise<boolean> {
+  const { spawnSync } = await import("node:child_process");
+  const run = (args: readonly string[]) =>
+    spawnSync(manager.command, args, {
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      stdio: ["ignore", "ignore", "pipe"],
+      encoding: "utf8",
+    });
+  const first = run([...manager.install, ...packages]);
+  if (first.status === 0) return true;
+  run(manager.refresh);
+  const second = run([...manager.install, ...packages]);
+  if (second.status === 0) return true;
+  console.error(
+    second.stderr === null ? "" : second.stderr.trim().split("\n").slice(-5).join("\n"),
+  );
+  return false;
+}
+
+async function main(forTests: boolean): Promise<void> {
+  const missing = findMissing(forTests);
+  if (missing.length === 0) return;
+  const manager = managers.find(({ command }) => hasProgram(command));
+  if (manager === undefined) {
+    console.error(`Syla needs ${missing.join(", ")}, and no package manager it knows is here.`);
+    process.exitCode = forTests ? 1 : 0;
+    return;
+  }
+  const packages = missing.flatMap((need) => manager.packages[need].split(" "));
+  const line = [manager.command, ...manager.install, ...packages].join(" ");
+  if (process.getuid?.() === 0) {
+    console.log(`Installing ${packages.join(", ")} with ${manager.command}.`);
+    if ((await install(manager, packages)) && findMissing(forTests).length === 0) return;
+    console.error(`Cannot install ${packages.join(", ")}. Try it by hand:\n  ${line}`);
+  } else {
+    console.error(`Syla needs ${packages.join(", ")}. Run this, then start again:\n  sudo ${line}`);
+  }
+  // Without them the platform starts and refuses to run code, saying why; the tests would only fail one by one.
+  process.exitCode = forTests ? 1 : 0;
+}
+
+await main(process.argv.includes("--tests"));
