@@ -8,6 +8,8 @@ import { delimiter, join } from "node:path";
 interface Manager {
   readonly command: string;
   readonly install: readonly string[];
+  /** More arguments, of no interest to a person who installs by hand. */
+  readonly patience?: readonly string[];
   /** Run once when installing failed, because the lists of packages may be absent or old. */
   readonly refresh: readonly string[];
   readonly packages: Readonly<Record<Need, string>>;
@@ -18,9 +20,10 @@ type Need = "bubblewrap" | "compiler" | "headers" | "python";
 const managers: readonly Manager[] = [
   {
     command: "apt-get",
-    // The timeout is for a machine that is updating itself right after its start.
-    install: ["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"],
-    refresh: ["update", "-qq"],
+    install: ["install", "-y", "--no-install-recommends"],
+    // A machine may be updating itself right after its start.
+    patience: ["-o", "DPkg::Lock::Timeout=120"],
+    refresh: ["update"],
     packages: {
       bubblewrap: "bubblewrap",
       compiler: "gcc",
@@ -30,8 +33,8 @@ const managers: readonly Manager[] = [
   },
   {
     command: "dnf",
-    install: ["install", "-y", "-q", "--setopt=install_weak_deps=False"],
-    refresh: ["makecache", "-q"],
+    install: ["install", "-y", "--setopt=install_weak_deps=False"],
+    refresh: ["makecache"],
     packages: {
       bubblewrap: "bubblewrap",
       compiler: "gcc",
@@ -41,8 +44,8 @@ const managers: readonly Manager[] = [
   },
   {
     command: "apk",
-    install: ["add", "--quiet"],
-    refresh: ["update", "--quiet"],
+    install: ["add"],
+    refresh: ["update"],
     packages: {
       bubblewrap: "bubblewrap",
       compiler: "gcc",
@@ -52,8 +55,8 @@ const managers: readonly Manager[] = [
   },
   {
     command: "pacman",
-    install: ["-S", "--noconfirm", "--needed", "--quiet"],
-    refresh: ["-Sy", "--quiet"],
+    install: ["-S", "--noconfirm", "--needed"],
+    refresh: ["-Sy"],
     packages: {
       bubblewrap: "bubblewrap",
       compiler: "gcc",
@@ -63,8 +66,8 @@ const managers: readonly Manager[] = [
   },
   {
     command: "zypper",
-    install: ["--non-interactive", "--quiet", "install", "--no-recommends"],
-    refresh: ["--non-interactive", "--quiet", "refresh"],
+    install: ["--non-interactive", "install", "--no-recommends"],
+    refresh: ["--non-interactive", "refresh"],
     packages: {
       bubblewrap: "bubblewrap",
       compiler: "gcc",
@@ -110,10 +113,10 @@ async function install(manager: Manager, packages: readonly string[]): Promise<b
       stdio: ["ignore", "ignore", "pipe"],
       encoding: "utf8",
     });
-  const first = run([...manager.install, ...packages]);
-  if (first.status === 0) return true;
-  run(manager.refresh);
-  const second = run([...manager.install, ...packages]);
+  const command = [...manager.install, ...(manager.patience ?? []), ...packages];
+  if (run(command).status === 0) return true;
+  run([...manager.refresh, ...(manager.patience ?? [])]);
+  const second = run(command);
   if (second.status === 0) return true;
   console.error(
     second.stderr === null ? "" : second.stderr.trim().split("\n").slice(-5).join("\n"),

@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto";
 import { listFiles, root } from "./repository.ts";
 
 const testTimeoutMs = 120_000;
+const fileTimeoutMs = 300_000;
 const runTimeoutMs = 1_800_000;
 const leftoverGraceMs = 3000;
 
@@ -76,17 +77,42 @@ function findLeftovers(mark: string): readonly { pid: number; command: string }[
   });
 }
 
+/**
+ * Ends the process of a test file that goes on for too long: node:test bounds each test, but waits without end for a
+ * file whose tests are over and which something, a socket or a timer, keeps alive. Answers how to stop watching.
+ */
+function watchFiles(mark: string): () => void {
+  const firstSeen = new Map<number, number>();
+  const look = () => {
+    for (const { pid, command } of findLeftovers(mark)) {
+      const file = /\S+\.test\.ts$/.exec(command)?.[0];
+      if (file === undefined) continue;
+      const since = firstSeen.get(pid) ?? Date.now();
+      firstSeen.set(pid, since);
+      if (Date.now() - since < fileTimeoutMs) continue;
+      console.log(`${file} did not end within ${fileTimeoutMs / 1000} s and is ended now.`);
+      killQuietly(pid);
+    }
+  };
+  const timer = setInterval(look, 5000);
+  return () => clearInterval(timer);
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+}
+
 async function endLeftovers(mark: string): Promise<number> {
   const until = Date.now() + leftoverGraceMs;
   while (findLeftovers(mark).length > 0 && Date.now() < until) await sleep(100);
   const leftovers = findLeftovers(mark);
   for (const { pid, command } of leftovers) {
     console.log(`Left behind by a test and ended now: ${command} (process ${pid})`);
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended by itself.
-    }
+    killQuietly(pid);
   }
   return leftovers.length;
 }
@@ -114,12 +140,14 @@ async function main(filters: readonly string[]): Promise<void> {
   for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stopped.abort());
   const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(runTimeoutMs)]);
 
+  const stopWatching = watchFiles(mark);
   const processors = availableParallelism();
   const parts = [
     await runFiles(unit, processors, signal),
     // Each starts a platform of its own, so fewer of them at a time.
     await runFiles(endToEnd, Math.max(1, Math.floor(processors / 2)), signal),
   ];
+  stopWatching();
   const left = await endLeftovers(mark);
   const refused = judgeSkips(parts.flatMap((part) => part.skips));
   const sum = (key: keyof Counts) => parts.reduce((total, part) => total + part.counts[key], 0);

@@ -11,6 +11,9 @@ import { Failure, exitCodes, platformFailure } from "./failure.ts";
 /** A platform that was started for one call. */
 export interface Embedded {
   readonly url: string;
+  /** Aborted, with a failure that says why, when the platform ends without being asked to. */
+  readonly died: AbortSignal;
+  /** Ends it and waits for that. */
   readonly stop: () => Promise<void>;
 }
 
@@ -47,9 +50,11 @@ export async function startEmbedded(
   });
   child.stdin.on("error", () => {});
   const said = tail(child.stderr);
+  const died = new AbortController();
+  child.on("close", (code) => died.abort(platformFailure(ending("ended early", code, said()))));
   const stop = () => stopChild(child);
   try {
-    return { url: await untilReady(child, said, signal), stop };
+    return { url: await untilReady(child, said, signal), died: died.signal, stop };
   } catch (thrown) {
     await stop();
     throw thrown;
@@ -71,7 +76,7 @@ async function untilReady(
     reject(platformFailure(`Cannot start the platform: ${error.message}`)),
   );
   // `close` rather than `exit`: what it said last has then been read.
-  child.on("close", (code) => reject(platformFailure(didNotStart(code, said()))));
+  child.on("close", (code) => reject(platformFailure(ending("did not start", code, said()))));
   const onAbort = () => reject(new Failure(exitCodes.platform, "Interrupted."));
   signal?.addEventListener("abort", onAbort, { once: true });
   if (signal?.aborted === true) onAbort();
@@ -86,9 +91,9 @@ async function untilReady(
   }
 }
 
-function didNotStart(code: number | null, said: string): string {
+function ending(how: string, code: number | null, said: string): string {
   const why = said.trim();
-  return `The platform did not start (exit code ${code ?? "none"})${why === "" ? "." : `:\n${why}`}`;
+  return `The platform ${how} (exit code ${code ?? "none"})${why === "" ? "." : `:\n${why}`}`;
 }
 
 function parseReady(line: string): string | undefined {

@@ -10,8 +10,8 @@ export function detectLanguage(
   source: Uint8Array,
   languages: readonly Language[],
 ): Language {
-  const ending = endingOf(path);
-  const byEnding = languages.find(({ extensions }) => extensions.includes(ending));
+  const byEnding =
+    languages.find((language) => isNamedFor(path, language)) ?? anyCase(path, languages);
   const interpreter = byEnding === undefined ? shebangOf(source) : undefined;
   const found =
     byEnding ?? (interpreter === undefined ? undefined : byName(interpreter, languages));
@@ -34,11 +34,13 @@ export function findLanguage(name: string, languages: readonly Language[]): Lang
 
 /** Whether a file's name is one that the language's tools take as its own. */
 export function isNamedFor(path: string, language: Language): boolean {
-  return language.extensions.includes(endingOf(path));
+  return language.extensions.includes(extname(path).slice(1));
 }
 
-function endingOf(path: string): string {
-  return extname(path).slice(1).toLowerCase();
+// Case tells `.C`, which is C++, from `.c`, but `MAIN.PY` is Python all the same.
+function anyCase(path: string, languages: readonly Language[]): Language | undefined {
+  const ending = extname(path).slice(1).toLowerCase();
+  return languages.find(({ extensions }) => extensions.includes(ending));
 }
 
 function byName(name: string, languages: readonly Language[]): Language | undefined {

@@ -66,3 +66,17 @@ test("startEmbedded() ends the platform when it is interrupted", async () => {
   const main = script(`process.stdin.resume().on("end", () => process.exit(0));`);
   await assert.rejects(startEmbedded(AbortSignal.timeout(50), main), { message: "Interrupted." });
 });
+
+test("startEmbedded() tells when the platform dies, and what it said last", async () => {
+  const main = script(`
+    console.log(JSON.stringify({ ready: true, url: "http://127.0.0.1:4242" }));
+    process.stdin.once("data", () => {});
+    console.error("the disk is full");
+    process.exitCode = 9;
+    setImmediate(() => process.exit());
+  `);
+  const { died, stop } = await startEmbedded(undefined, main);
+  if (!died.aborted) await new Promise((resolve) => died.addEventListener("abort", resolve));
+  await stop();
+  assert.match(String(died.reason), /ended early \(exit code 9\):\nthe disk is full/);
+});

@@ -10,6 +10,8 @@ import { platformFailure } from "./failure.ts";
 /** A platform for the length of a command. */
 export interface Connection {
   readonly syla: Syla;
+  /** Aborted, with a failure that says why, when a platform that was started for this call ends early. */
+  readonly died: AbortSignal;
   /** Ends the platform if it was started for this call. */
   readonly close: () => Promise<void>;
 }
@@ -20,7 +22,7 @@ const healthTimeoutMs = 2_000;
 /** The platform that is there; a command that asks about past runs has no use for a fresh one. */
 export async function connectRunning(): Promise<Connection> {
   const url = await findRunning();
-  if (url !== undefined) return open(url, async () => {});
+  if (url !== undefined) return open(url);
   throw platformFailure(
     "No platform is running here: start one with 'syla up', or name one in SYLA_URL.",
   );
@@ -29,13 +31,14 @@ export async function connectRunning(): Promise<Connection> {
 /** The platform that is there, else one started for this call. */
 export async function connect(signal?: AbortSignal): Promise<Connection> {
   const url = await findRunning();
-  if (url !== undefined) return open(url, async () => {});
-  const embedded = await startEmbedded(signal);
-  return open(embedded.url, embedded.stop);
+  if (url !== undefined) return open(url);
+  const { url: embedded, died, stop } = await startEmbedded(signal);
+  return { ...open(embedded), died, close: stop };
 }
 
-function open(url: string, close: () => Promise<void>): Connection {
-  return { syla: createSyla({ url, token: process.env["SYLA_TOKEN"] }), close };
+function open(url: string): Connection {
+  const syla = createSyla({ url, token: process.env["SYLA_TOKEN"] });
+  return { syla, died: new AbortController().signal, close: async () => {} };
 }
 
 async function findRunning(): Promise<string | undefined> {

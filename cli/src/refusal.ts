@@ -12,7 +12,9 @@ export function toFailure(thrown: unknown): Failure {
 }
 
 function fromPlatform({ message, status, violations }: SylaError): Failure {
-  const lines = violations.map(({ pointer, detail }) => `\n  ${pointer || "/"}: ${detail}`);
+  // Where one field is wrong, the message often says it all.
+  const untold = violations.filter(({ detail }) => !message.includes(detail));
+  const lines = untold.map(({ pointer, detail }) => `\n  ${pointer || "/"}: ${detail}`);
   const whole = message + lines.join("");
   return status === "invalid_argument" || status === "not_found"
     ? usageFailure(whole)

@@ -59,14 +59,17 @@ async function execute(args: string[]): Promise<number> {
 }
 
 async function runOn(request: RunRequest, json: boolean, signal: AbortSignal): Promise<number> {
-  const { syla, close } = await connect(signal);
+  const { syla, died, close } = await connect(signal);
+  const either = AbortSignal.any([signal, died]);
   try {
-    const { finished, complete } = await follow(syla, request, json, signal);
+    const { finished, complete } = await follow(syla, request, json, either);
     if (json) await printJson(await syla.execution.getExecution({ id: finished.id }, { signal }));
     const sentence = sentenceOf(finished, request.limitWords);
     if (sentence !== undefined) await note(sentence);
     const exitCode = exitCodeOf(finished);
     return exitCode === 0 && !complete ? exitCodes.platform : exitCode;
+  } catch (thrown) {
+    throw died.aborted ? died.reason : thrown;
   } finally {
     await close();
   }

@@ -3,8 +3,9 @@
 //
 //   write(item) -> waiting [.... queueMax] -> at most batchMax of them -> options.write(items) -> one result each
 //
-// Measured on PostgreSQL with two cores: one insert per transaction 1.2k to 1.7k a second; through this, 26k at 16
-// callers and 55k to 75k at 256. Lingering for more (lingerMs) only pays when callers are few and a commit is dear.
+// Measured on PostgreSQL with two cores, rows of 100 bytes, every commit synced: one insert a transaction 4.1k a second
+// (18k on eight connections); through this, 5.6k from one caller, 67k from 16 and 238k from 256. Lingering for more
+// (lingerMs) only pays where a commit is dear and callers are few.
 import { invariant } from "./assert.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { SylaError } from "./error.ts";

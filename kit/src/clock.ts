@@ -59,7 +59,11 @@ export function createDrivenClock(startMs = Date.UTC(2026, 0, 1)): DrivenClock {
     advance: async (ms) => {
       const endMs = nowMs + ms;
       await settle();
-      for (let next = earliest(sleepers, endMs); next !== undefined; next = earliest(sleepers, endMs)) {
+      for (
+        let next = earliest(sleepers, endMs);
+        next !== undefined;
+        next = earliest(sleepers, endMs)
+      ) {
         sleepers.delete(next);
         nowMs = Math.max(nowMs, next.wakeMs);
         next.wake();
@@ -88,10 +92,14 @@ function wait(
   start: (done: () => void) => () => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted === true) return reject(signal.reason);
+    const leave = () => {
+      const reason: unknown = signal?.reason;
+      reject(reason);
+    };
+    if (signal?.aborted === true) return leave();
     const onAbort = () => {
       cancel();
-      reject(signal?.reason);
+      leave();
     };
     const cancel = start(() => {
       signal?.removeEventListener("abort", onAbort);

@@ -31,7 +31,7 @@ test("a data folder is for its user only", async (t) => {
   const path = await temporary(t);
   const held = await openDataDirectory(path);
   assert.equal((await stat(path)).mode & 0o777, 0o700);
-  assert.equal((await stat(join(path, "owner.json"))).mode & 0o777, 0o600);
+  assert.equal((await stat(join(path, "platform.json"))).mode & 0o777, 0o600);
   await held.close();
 });
 
@@ -52,7 +52,7 @@ test("the hold of a killed process ends with it", async (t) => {
   });
   child.kill("SIGKILL");
   await once(child, "exit");
-  assert.match(await readFile(join(path, "owner.json"), "utf8"), /pid/);
+  assert.match(await readFile(join(path, "platform.json"), "utf8"), /pid/);
   assert.equal(await findOwner(path), undefined);
   await (await openDataDirectory(path)).close();
 });

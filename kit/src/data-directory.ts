@@ -27,7 +27,7 @@ export interface DataDirectory {
 }
 
 const lockFile = "lock";
-const ownerFile = "owner.json";
+const ownerFile = "platform.json";
 
 /**
  * Makes the folder if it is missing (readable by this user only) and takes hold of it. Throws `already_running`,
@@ -65,7 +65,8 @@ export async function findOwner(path: string): Promise<Owner | undefined> {
 function takeLock(file: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(file, { timeout: 0 });
   try {
-    lock.exec("BEGIN EXCLUSIVE");
+    // Nothing is ever written, so there is nothing to keep a journal file for.
+    lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
     lock.close();

@@ -132,7 +132,9 @@ function openPool(url: string, search: string, limits: SchemaOptions, log: Log):
     types,
   });
   // An idle connection that is lost must not end the process; the pool replaces it when it is next needed.
-  pool.on("error", (error) => log.warn({ error, schema: search }, "lost a database connection"));
+  pool.on("error", (error) => {
+    if (!pool.ending) log.warn({ error, schema: search }, "lost a database connection");
+  });
   return pool;
 }
 
@@ -158,10 +160,7 @@ function createSql(pool: Pool, waitingMax: number): Sql {
   };
 }
 
-async function transact<T>(
-  client: PoolClient,
-  work: (queries: Queries) => Promise<T>,
-): Promise<T> {
+async function transact<T>(client: PoolClient, work: (queries: Queries) => Promise<T>): Promise<T> {
   let lost: Error | undefined;
   // Whoever uses the connection hears of its loss from its statement; unheard, this event would end the process.
   const onError = (error: Error) => (lost = error);

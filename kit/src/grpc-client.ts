@@ -1,6 +1,12 @@
 // Reaches services of another process over gRPC. The answer is a dispatcher like that of services of this process:
 // the same guard arms deadlines and ends calls, so a caller cannot tell which of the two it holds.
-import { type DescMethod, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import {
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
 import {
   ChannelCredentials,
   Client,

@@ -1,7 +1,13 @@
 // An error of the catalogue as a gRPC status, and back. The facts travel in `grpc-status-details-bin` as a
 // google.rpc.Status (AIP-193), because clients do not agree on how to decode `grpc-message`.
 import { create, type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { type Any, anyPack, anyUnpack, type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
+import {
+  type Any,
+  anyPack,
+  anyUnpack,
+  type Duration,
+  DurationSchema,
+} from "@bufbuild/protobuf/wkt";
 import { Metadata } from "@grpc/grpc-js";
 import {
   BadRequestSchema,
@@ -130,7 +136,8 @@ function readDetails(metadata: Metadata | undefined): SylaError | undefined {
     const bad = firstOf(details, (any) => anyUnpack(any, BadRequestSchema));
     const retry = firstOf(details, (any) => anyUnpack(any, RetryInfoSchema))?.retryDelay;
     const violations = bad?.fieldViolations.map(toViolation) ?? [];
-    const options = retry === undefined ? { violations } : { violations, retryAfterMs: toMs(retry) };
+    const options =
+      retry === undefined ? { violations } : { violations, retryAfterMs: toMs(retry) };
     return new SylaError(info.reason, message, options);
   } catch {
     // Another's details, or damaged ones: the status alone has to do.

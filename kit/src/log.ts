@@ -49,8 +49,7 @@ const redactedPaths = secretKeys.flatMap((key) => {
 /** Makes a log. */
 export function createLog(options: LogOptions): Log {
   const { level = "info", name, write } = options;
-  const destination =
-    write === undefined ? pino.destination({ dest: 2, sync: true }) : { write };
+  const destination = write === undefined ? pino.destination({ dest: 2, sync: true }) : { write };
   return pino(
     {
       level,
@@ -59,11 +58,20 @@ export function createLog(options: LogOptions): Log {
       formatters: { level: (label) => ({ level: label }) },
       messageKey: "message",
       redact: { paths: redactedPaths, censor: "[redacted]" },
-      serializers: {
-        error: pino.stdSerializers.errWithCause,
-        cause: pino.stdSerializers.errWithCause,
-      },
+      serializers: { error: describe, cause: describe },
     },
     destination,
   );
+}
+
+const causesMax = 5;
+
+// Only what an error says. What a library hangs on it besides (pg: its whole client, with statements and keys) is
+// not ours to print.
+function describe(thrown: unknown, depth = 0): unknown {
+  if (!(thrown instanceof Error)) return thrown;
+  const { name, message, stack, cause } = thrown;
+  const code = "code" in thrown ? thrown.code : undefined;
+  const inner = cause === undefined || depth === causesMax ? undefined : describe(cause, depth + 1);
+  return { type: name, code, message, stack, cause: inner };
 }

@@ -29,7 +29,8 @@ const fileShape = /^(\d{4})_[a-z0-9_]+\.sql$/;
 /** Applies what is missing. Throws `database_mismatch` when what was applied is not what the files say. */
 export async function migrate(options: MigrateOptions): Promise<void> {
   const { sql, schema, log } = options;
-  const migrations = options.migrations === undefined ? [] : await readMigrations(options.migrations);
+  const migrations =
+    options.migrations === undefined ? [] : await readMigrations(options.migrations);
   await sql.transaction((queries) => prepareSchema(queries, schema));
   for (;;) {
     const applied = await sql.transaction((queries) => applyNext(queries, schema, migrations));
@@ -42,7 +43,9 @@ export async function migrate(options: MigrateOptions): Promise<void> {
 async function takeTurn(queries: Queries, schema: string): Promise<void> {
   // Waiting for one's turn and making an index may take long; they are bounded by the platform's own start.
   await queries.query("set local statement_timeout = 0");
-  await queries.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [`migrate ${schema}`]);
+  await queries.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [
+    `migrate ${schema}`,
+  ]);
 }
 
 async function prepareSchema(queries: Queries, schema: string): Promise<void> {
@@ -66,13 +69,19 @@ async function applyNext(
 ): Promise<Migration | undefined> {
   await takeTurn(queries, schema);
   await queries.query(`set local search_path = ${schema}`);
-  const applied = await queries.query("select number, name, checksum from migrations order by number");
+  const applied = await queries.query(
+    "select number, name, checksum from migrations order by number",
+  );
   for (const [index, row] of applied.entries()) {
     const migration = migrations[index];
     if (migrations.length === 0) return undefined;
-    if (migration === undefined) throw mismatch(schema, `${String(row["name"])} is of a newer version`);
+    if (migration === undefined)
+      throw mismatch(schema, `${String(row["name"])} is of a newer version`);
     if (row["checksum"] !== migration.checksum) {
-      throw mismatch(schema, `${migration.name} is not the ${String(row["name"])} that was applied`);
+      throw mismatch(
+        schema,
+        `${migration.name} is not the ${String(row["name"])} that was applied`,
+      );
     }
   }
   const next = migrations[applied.length];
@@ -83,11 +92,10 @@ async function applyNext(
     if (error instanceof SylaError) throw error;
     throw new Error(`Cannot apply the migration ${next.name} to ${schema}.`, { cause: error });
   }
-  await queries.query(`insert into ${schema}.migrations (number, name, checksum) values ($1, $2, $3)`, [
-    next.number,
-    next.name,
-    next.checksum,
-  ]);
+  await queries.query(
+    `insert into ${schema}.migrations (number, name, checksum) values ($1, $2, $3)`,
+    [next.number, next.name, next.checksum],
+  );
   return next;
 }
 

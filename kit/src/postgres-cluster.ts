@@ -7,7 +7,12 @@ import { chown, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:
 import { dirname, join } from "node:path";
 import { SylaError } from "./error.ts";
 import type { Log } from "./log.ts";
-import { type ClusterUser, cannotRunDatabase, findPrograms, runProgram } from "./postgres-programs.ts";
+import {
+  type ClusterUser,
+  cannotRunDatabase,
+  findPrograms,
+  runProgram,
+} from "./postgres-programs.ts";
 
 export interface Cluster {
   /** The folder with the data; absolute. */
@@ -33,7 +38,7 @@ export async function prepareCluster(options: {
   const { dataDirectory, log } = options;
   const directory = join(dataDirectory, "postgres");
   const user = await clusterUser(directory);
-  const programs = await findPrograms(user, log);
+  const programs = await findPrograms({ user, log });
   await removeHalfMade(dataDirectory);
   if (!(await exists(directory))) await makeCluster({ directory, programs, user }, log);
   return { directory, programs, user };
@@ -53,7 +58,9 @@ async function clusterUser(directory: string): Promise<ClusterUser> {
   const owner = await stat(directory).catch(() => undefined);
   if (ownUid !== 0) {
     if (owner === undefined || owner.uid === ownUid) return undefined;
-    throw cannotRunDatabase(`its folder ${directory} belongs to the user ${owner.uid}, this is ${ownUid}`);
+    throw cannotRunDatabase(
+      `its folder ${directory} belongs to the user ${owner.uid}, this is ${ownUid}`,
+    );
   }
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   const lines = (await readFile("/etc/passwd", "utf8")).split("\n").map((line) => line.split(":"));
@@ -76,7 +83,16 @@ async function makeCluster(cluster: Cluster, log: Log): Promise<void> {
     join(programs, "initdb"),
     // Sorting by code point, built in: the order of an index never changes with the host's C library. Connections
     // need no password, because only who may enter the folder (0700) reaches the socket in it.
-    ["--pgdata", clusterPath, "--username", clusterRole, "--encoding", "UTF8", "--auth", "trust"].concat(
+    [
+      "--pgdata",
+      clusterPath,
+      "--username",
+      clusterRole,
+      "--encoding",
+      "UTF8",
+      "--auth",
+      "trust",
+    ].concat(
       ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"],
       ["--no-instructions"],
     ),

@@ -22,7 +22,8 @@ export async function stopOrphans(options: {
 }): Promise<void> {
   const { directory, log, clock } = options;
   let pids = await processesOf(directory);
-  if (pids.length > 0) log.warn({ pids }, "stopping a database that an earlier process left behind");
+  if (pids.length > 0)
+    log.warn({ pids }, "stopping a database that an earlier process left behind");
   const first = await postmasterPid(directory);
   // Fast shutdown for the first process, who ends the others; then immediate shutdown; then force.
   const steps: readonly [NodeJS.Signals, (pid: number) => boolean, number][] = [

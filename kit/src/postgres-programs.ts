@@ -2,7 +2,19 @@
 // platform is root, and that user may not be able to reach node_modules (a home is 0700, an install under a strict
 // umask); then root copies them once to a cache of its own.
 import { spawn } from "node:child_process";
-import { chmod, cp, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import {
+  chmod,
+  cp,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
@@ -15,16 +27,29 @@ export type ClusterUser = { readonly uid: number; readonly gid: number } | undef
 /** All that PostgreSQL's processes see of the environment: the platform's own may hold secrets. */
 export const clusterEnvironment = { LC_ALL: "C", TZ: "UTC", PATH: "/usr/bin:/bin" };
 
+export interface ProgramsOptions {
+  /** Who is to run them. */
+  readonly user: ClusterUser;
+  readonly log: Log;
+  /** Where the package has them. */
+  readonly packaged?: string;
+  /** Where root may copy them, in order of preference; made if missing. */
+  readonly caches?: readonly string[];
+}
+
+const defaultCaches = ["/var/cache/syla", join(tmpdir(), "syla-cache")];
+
 /** The folder with programs `postgres` and `initdb` that the user can run. */
-export async function findPrograms(user: ClusterUser, log: Log): Promise<string> {
-  const packaged = packagedFolder();
-  if (await runs(join(packaged, "bin"), user)) return join(packaged, "bin");
+export async function findPrograms(options: ProgramsOptions): Promise<string> {
+  const { user, log, packaged = packagedFolder(), caches = defaultCaches } = options;
+  const programs = join(packaged, "bin");
+  if (await runs(programs, user)) return programs;
   await linkLibraries(packaged).catch((error: unknown) => log.debug({ error }, "no links to make"));
-  if (await runs(join(packaged, "bin"), user)) return join(packaged, "bin");
+  if (await runs(programs, user)) return programs;
   if (user === undefined) throw cannotRunDatabase(`its programs in ${packaged} do not run here`);
-  for (const parent of ["/var/cache/syla", join(tmpdir(), "syla-cache")]) {
-    const copy = await copyPrograms(packaged, parent, log).catch((error: unknown) => {
-      log.debug({ error, parent }, "cannot copy the database's programs");
+  for (const cache of caches) {
+    const copy = await copyPrograms(packaged, cache, log).catch((error: unknown) => {
+      log.debug({ error, cache }, "cannot copy the database's programs");
     });
     if (copy !== undefined && (await runs(join(copy, "bin"), user))) return join(copy, "bin");
   }

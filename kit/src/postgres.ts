@@ -13,7 +13,13 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import { SylaError } from "./error.ts";
 import type { Log } from "./log.ts";
-import { type Cluster, clusterPath, clusterRole, databaseFailed, prepareCluster } from "./postgres-cluster.ts";
+import {
+  type Cluster,
+  clusterPath,
+  clusterRole,
+  databaseFailed,
+  prepareCluster,
+} from "./postgres-cluster.ts";
 import { stopOrphans } from "./postgres-orphans.ts";
 import { clusterEnvironment } from "./postgres-programs.ts";
 
@@ -199,7 +205,10 @@ class Server {
       throw error;
     }
     this.state = "running";
-    this.#log.info({ durationMs: this.#clock.now() - startMs, pid: this.pid }, "the database is ready");
+    this.#log.info(
+      { durationMs: this.#clock.now() - startMs, pid: this.pid },
+      "the database is ready",
+    );
     return running;
   }
 
@@ -212,7 +221,8 @@ class Server {
     for (;;) {
       const lines = (await readFile(file, "utf8").catch(() => "")).split("\n");
       if (lines[0] === String(child.pid) && lines[7]?.trim() === "ready") return;
-      if (exit !== undefined) throw databaseFailed(`it ended with ${exit.code ?? exit.signal}`, output);
+      if (exit !== undefined)
+        throw databaseFailed(`it ended with ${exit.code ?? exit.signal}`, output);
       if (this.#clock.now() > endMs) throw databaseFailed(`not ready in ${startMsMax} ms`, output);
       await this.#clock.sleep(startPollMs, this.#stop.signal);
     }
@@ -256,7 +266,11 @@ function spawnServer({ directory, programs, user }: Cluster, log: Log): Running 
 // Asks for a fast shutdown when this process is gone, if the pid is then still a process of this folder.
 const guardScript = 'read -r _; [ "/proc/$1/cwd" -ef . ] && kill -INT "$1"';
 
-function spawnGuard(directory: string, user: Cluster["user"], pid: number | undefined): ChildProcess {
+function spawnGuard(
+  directory: string,
+  user: Cluster["user"],
+  pid: number | undefined,
+): ChildProcess {
   const guard = spawn("/bin/sh", ["-c", guardScript, "syla-database-guard", String(pid)], {
     ...user,
     cwd: directory,

@@ -108,7 +108,8 @@ export function parseNote(message: Message): Note {
 export function createProbe(): { dispatcher: Dispatcher; log: ProbeLog } {
   const log: ProbeLog = { started: 0, ended: 0, sent: 0, context: undefined };
   const handlers: Readonly<Record<string, object>> = {
-    echo: (request: Note, context: CallContext) => logged(log, context, () => echo(request, context)),
+    echo: (request: Note, context: CallContext) =>
+      logged(log, context, () => echo(request, context)),
     count: (request: Note, context: CallContext) => count(request, context, log),
     join: (requests: AsyncIterable<Note>, context: CallContext) =>
       logged(log, context, () => join(requests)),
@@ -158,11 +159,7 @@ function ended(context: CallContext): Promise<void> {
   return new Promise((resolve) => context.onAbort(() => resolve()));
 }
 
-async function* count(
-  request: Note,
-  context: CallContext,
-  log: ProbeLog,
-): AsyncGenerator<Message> {
+async function* count(request: Note, context: CallContext, log: ProbeLog): AsyncGenerator<Message> {
   log.started += 1;
   log.context = context;
   try {

@@ -264,7 +264,10 @@ for (const [name, open] of [
     test("many at once are answered each with its own", async () => {
       const texts = Array.from({ length: 200 }, (_, index) => `n${index}`);
       const answers = await Promise.all(texts.map((text) => echo(dispatcher, note({ text }))));
-      assert.deepEqual(answers.map((answer) => parseNote(answer).text), texts);
+      assert.deepEqual(
+        answers.map((answer) => parseNote(answer).text),
+        texts,
+      );
     });
   });
 }

@@ -120,7 +120,12 @@ export function toSylaError(thrown: unknown, place: CallPlace): SylaError {
     });
   }
   const status = statusOf[error.code];
-  return new SylaError(status, error.rawMessage, { status, cause: thrown });
+  // Connect's words for an answer in none of its forms; Syla itself would have sent details.
+  const foreign = /^HTTP \d+$/.test(error.rawMessage);
+  const message = foreign
+    ? `What answers at ${place.url} is not Syla, or an older one: ${error.rawMessage}.`
+    : error.rawMessage;
+  return new SylaError(status, message, { status, cause: thrown });
 }
 
 function fromDetails(code: string, error: ConnectError): SylaError {

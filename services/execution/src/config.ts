@@ -1,36 +1,132 @@
 // Every setting of the execution service, with its default, its unit and its reason.
-export interface ExecutionConfig {
-  readonly slots: number;
-  readonly waitingMax: number;
-  readonly wallTimeMs: number;
-  readonly cpuTimeMs: number;
-  readonly memoryBytes: number;
-  readonly pids: number;
-  readonly diskBytes: number;
-  readonly outputBytes: number;
-  readonly artifactBytes: number;
-  readonly chunkLingerMs: number;
-  readonly chunkBytesMax: number;
-  readonly recordAfterMs: number;
-  readonly unsavedMax: number;
-  readonly instanceRenewMs: number;
-  readonly instanceDeadMs: number;
-}
+import { availableParallelism, totalmem } from "node:os";
+import { type ConfigOf, defineSettings } from "@syla/kit/config";
 
-export const executionDefaults: ExecutionConfig = {
-  slots: 32,
-  waitingMax: 10_000,
-  wallTimeMs: 10_000,
-  cpuTimeMs: 10_000,
-  memoryBytes: 256 * 1024 ** 2,
-  pids: 64,
-  diskBytes: 64 * 1024 ** 2,
-  outputBytes: 1024 ** 2,
-  artifactBytes: 8 * 1024 ** 2,
-  chunkLingerMs: 5,
-  chunkBytesMax: 64 * 1024,
-  recordAfterMs: 250,
-  unsavedMax: 1000,
-  instanceRenewMs: 5000,
-  instanceDeadMs: 20_000,
-};
+const memoryBytes = 256 * 1024 ** 2;
+
+// Programs wait as often as they compute, so there are more slots than processors, but never more than their memory
+// fits into half of the machine's.
+const slots = Math.max(
+  2,
+  Math.min(16 * availableParallelism(), Math.floor(totalmem() / 2 / memoryBytes)),
+);
+
+export const executionSettings = defineSettings({
+  slots: {
+    key: "execution.slots",
+    type: "int",
+    min: 1,
+    max: 4096,
+    default: slots,
+    description: "How many executions run at one time; others wait. The default follows the machine.",
+  },
+  waitingMax: {
+    key: "execution.waiting_max",
+    type: "int",
+    min: 0,
+    max: 1_000_000,
+    default: 10_000,
+    description: "How many executions may wait for a slot; one more is refused with `queue_full`.",
+  },
+  wallTimeMs: {
+    key: "execution.wall_time",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 10_000,
+    description: "How long a program may take by the clock, unless its execution says otherwise.",
+  },
+  cpuTimeMs: {
+    key: "execution.cpu_time",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 10_000,
+    description: "Processor time of all of a program's processes, unless its execution says otherwise.",
+  },
+  memoryBytes: {
+    key: "execution.memory",
+    type: "bytes",
+    min: 4 * 1024 ** 2,
+    default: memoryBytes,
+    description: "Memory of a program, its disk included, unless its execution says otherwise.",
+  },
+  pids: {
+    key: "execution.pids",
+    type: "int",
+    min: 1,
+    max: 32_768,
+    default: 64,
+    description: "Processes and threads of a program, unless its execution says otherwise.",
+  },
+  diskBytes: {
+    key: "execution.disk",
+    type: "bytes",
+    min: 65_536,
+    default: 64 * 1024 ** 2,
+    description: "Space for a program's files, unless its execution says otherwise.",
+  },
+  outputBytes: {
+    key: "execution.output",
+    type: "bytes",
+    min: 1,
+    max: 64 * 1024 ** 2,
+    default: 1024 ** 2,
+    description: "Output on each of the two streams, unless the execution says otherwise.",
+  },
+  artifactBytes: {
+    key: "execution.artifact",
+    type: "bytes",
+    min: 1,
+    max: 64 * 1024 ** 2,
+    default: 8 * 1024 ** 2,
+    description: "The size of one artifact; a larger one comes cut.",
+  },
+  chunkLingerMs: {
+    key: "execution.chunk_linger",
+    type: "duration",
+    min: 0,
+    max: 1000,
+    default: 5,
+    description: "How long output waits for more to share an event with; the first bytes never wait.",
+  },
+  chunkBytesMax: {
+    key: "execution.chunk",
+    type: "bytes",
+    min: 1,
+    max: 1024 ** 2,
+    default: 64 * 1024,
+    description: "Output that does not wait any longer.",
+  },
+  recordAfterMs: {
+    key: "execution.record_after",
+    type: "duration",
+    min: 10,
+    max: 60_000,
+    default: 250,
+    description: "How often the events of a running execution are written to the database.",
+  },
+  unsavedMax: {
+    key: "execution.unsaved_max",
+    type: "int",
+    min: 1,
+    default: 1000,
+    description: "How many ends of executions may wait for the database before new ones are refused.",
+  },
+  instanceRenewMs: {
+    key: "execution.instance_renew",
+    type: "duration",
+    min: 100,
+    default: 5000,
+    description: "How often a platform says in a shared database that it lives.",
+  },
+  instanceDeadMs: {
+    key: "execution.instance_dead",
+    type: "duration",
+    min: 1000,
+    default: 20_000,
+    description: "After which silence another platform on a shared database counts as dead.",
+  },
+});
+
+export type ExecutionConfig = ConfigOf<typeof executionSettings>;

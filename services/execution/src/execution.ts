@@ -52,6 +52,8 @@ interface Live {
   /** Ends the run from outside. */
   readonly stop: AbortController;
   readonly place: Place;
+  /** It waits for nobody: should the platform stop before its turn, the next start runs it. */
+  readonly queued: boolean;
   /** How many of its events history has. */
   savedEvents: number;
   /** Resolves when nothing of it is being written; writes go one after another, so the log has no gaps. */
@@ -61,6 +63,15 @@ interface Live {
 }
 
 type Stream = "stdout" | "stderr";
+
+/** Why a run is ended when the platform stops; any other reason is its owner's. */
+const stopping = Symbol("the platform is stopping");
+
+const isStopping = (signal: AbortSignal): boolean => signal.reason === stopping;
+
+function stoppedBy(signal: AbortSignal): RunEnd {
+  return { kind: isStopping(signal) ? "lost" : "cancelled" };
+}
 
 /** The executions of this process and, through their history, all others. */
 export class Executions {
@@ -85,7 +96,7 @@ export class Executions {
 
   /** Queues one; it is durable when this resolves. */
   async createExecution(spec: ExecutionSpec): Promise<Execution> {
-    const one = this.#accept(spec, uuidv7());
+    const one = this.#accept(spec, true);
     try {
       await this.#save(one);
     } catch (error) {
@@ -100,7 +111,7 @@ export class Executions {
 
   /** Runs one to its end and answers it with its output. A caller that leaves cancels it. */
   async execute(spec: ExecutionSpec, context: CallContext): Promise<Execution> {
-    const one = this.#accept(spec, uuidv7());
+    const one = this.#accept(spec, false);
     const unlink = context.onAbort(() => one.stop.abort());
     this.#start(one);
     try {
@@ -112,7 +123,7 @@ export class Executions {
 
   /** Runs one and follows it; it is durable before its first event. A caller that leaves cancels it. */
   async *executeStream(spec: ExecutionSpec, context: CallContext): AsyncGenerator<ExecutionEvent> {
-    const one = this.#accept(spec, uuidv7());
+    const one = this.#accept(spec, false);
     const unlink = context.onAbort(() => one.stop.abort());
     this.#start(one);
     try {
@@ -154,49 +165,57 @@ export class Executions {
   /** Takes up what dead processes left: what was queued is queued here, what was running is LOST. */
   async recover(): Promise<void> {
     for (const { execution, spec } of await this.#options.history.adopt()) {
-      const one = this.#enter(execution, spec);
+      const one = this.#enter(execution, spec, true);
       // Its first event is in the history already.
       one.savedEvents = 1;
       this.#start(one);
     }
   }
 
-  /** Accepts nothing more and waits for what runs until the signal; what then still runs is cancelled. */
+  /**
+   * Accepts nothing more. What was queued and has not begun stays queued for the next start; what runs may end until
+   * the signal, and is LOST then.
+   */
   async drain(signal: AbortSignal): Promise<void> {
     this.#draining = true;
-    const ended = () => Promise.all([...this.#live.values()].map((one) => one.ended));
+    const all = [...this.#live.values()];
+    for (const one of all) {
+      if (one.execution.startedAt === undefined) one.stop.abort(stopping);
+    }
+    const ended = Promise.all(all.map((one) => one.ended));
     const patienceOver = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    await Promise.race([ended(), patienceOver]);
-    for (const one of this.#live.values()) one.stop.abort();
-    await ended();
+    await Promise.race([ended, patienceOver]);
+    for (const one of all) one.stop.abort(stopping);
+    await ended;
   }
 
-  #accept(spec: ExecutionSpec, id: string): Live {
+  #accept(spec: ExecutionSpec, queued: boolean): Live {
     if (this.#draining) {
       throw new SylaError("shutting_down", "Cannot accept an execution: the platform is stopping.");
     }
     this.#queue.assertRoom();
     this.#options.history.assertRoom();
     const execution = create(ExecutionSchema, {
-      id,
+      id: uuidv7(),
       language: spec.language,
       version: spec.version,
       createdAt: timestampFromMs(this.#options.clock.now()),
       metadata: spec.metadata,
     });
-    return this.#enter(execution, spec);
+    return this.#enter(execution, spec, queued);
   }
 
-  #enter(execution: Execution, spec: ExecutionSpec): Live {
+  #enter(execution: Execution, spec: ExecutionSpec, queued: boolean): Live {
     const one: Live = {
       execution,
       spec,
       log: new EventLog(),
       stop: new AbortController(),
       place: this.#queue.enter(),
+      queued,
       savedEvents: 0,
       saving: Promise.resolve(),
       ended: Promise.resolve(execution),
@@ -236,6 +255,11 @@ export class Executions {
       return failedRun(error);
     });
     one.place.release();
+    if (end.kind === "kept") {
+      one.log.close();
+      this.#live.delete(one.execution.id);
+      return one.execution;
+    }
     finishExecution(one.execution, end, clock.now());
     one.log.append({ case: "finished", value: one.execution }, clock.now());
     one.log.close();
@@ -249,18 +273,18 @@ export class Executions {
 
   async #waitAndRun(one: Live): Promise<RunEnd> {
     const { signal } = one.stop;
-    const stopped = new Promise<void>((resolve) => {
+    const ended = new Promise<void>((resolve) => {
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    await Promise.race([one.place.turn, stopped]);
-    if (signal.aborted) return { kind: "cancelled" };
+    await Promise.race([one.place.turn, ended]);
+    if (signal.aborted) return one.queued && isStopping(signal) ? { kind: "kept" } : stoppedBy(signal);
     const { clock, config } = this.#options;
     one.execution.startedAt = timestampFromMs(clock.now());
     const recording = setInterval(() => this.#record(one), config.recordAfterMs);
     try {
       return await this.#run(one);
     } catch (thrown) {
-      if (signal.aborted) return { kind: "cancelled" };
+      if (signal.aborted) return stoppedBy(signal);
       throw thrown;
     } finally {
       clearInterval(recording);

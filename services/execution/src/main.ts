@@ -11,12 +11,11 @@ import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { ExecutionConfig } from "./config.ts";
 import { Executions } from "./execution.ts";
 import { History } from "./history.ts";
-import { languageCheck } from "./languages.ts";
 import { replRpc } from "./repl.ts";
 import { executionRpc } from "./rpc.ts";
 import { startRecovery } from "./worker.ts";
 
-export { type ExecutionConfig, executionDefaults } from "./config.ts";
+export { type ExecutionConfig, executionSettings } from "./config.ts";
 
 export interface ExecutionOptions {
   readonly config: ExecutionConfig;
@@ -66,12 +65,11 @@ export async function startExecution(options: ExecutionOptions): Promise<Executi
     help: "Executions waiting for a slot.",
     collect: (gauge) => gauge.set(executions.waiting),
   });
-  const checkLanguage = languageCheck(sandbox);
   return {
     dispatcher: createDispatcher(
       [
-        executionRpc({ executions, history, sandbox, checkLanguage }),
-        replRpc({ executions, sandbox, checkLanguage }),
+        executionRpc({ executions, history, sandbox }),
+        replRpc({ executions, sandbox }),
       ],
       options.interceptors,
     ),

@@ -22,13 +22,18 @@ import type { ExecutionConfig } from "./config.ts";
 import { chunkBytes } from "./output.ts";
 
 /** How a run ended, as far as this service can tell. */
-export type RunEnd =
+export type Ended =
   | { readonly kind: "finished"; readonly finished: Finished }
   | { readonly kind: "cancelled" }
+  /** The platform stopped while it ran. */
+  | { readonly kind: "lost" }
   | { readonly kind: "failed"; readonly error: SylaError };
 
+/** How a run ended, or that it did not begin and is kept for the next start of the platform. */
+export type RunEnd = Ended | { readonly kind: "kept" };
+
 /** A run that could not be had. */
-export function failedRun(error: SylaError): RunEnd {
+export function failedRun(error: SylaError): Ended {
   return { kind: "failed", error };
 }
 
@@ -85,10 +90,16 @@ interface Ending {
   readonly errorMessage?: string;
 }
 
-function endingOf(end: RunEnd): Ending {
+function endingOf(end: Ended): Ending {
   switch (end.kind) {
     case "cancelled":
       return { status: Status.CANCELLED, errorType: "cancelled", errorMessage: "Cancelled." };
+    case "lost":
+      return {
+        status: Status.LOST,
+        errorType: "lost",
+        errorMessage: "The platform stopped while this was running.",
+      };
     case "failed":
       return { status: Status.FAILED, errorType: "internal", errorMessage: end.error.message };
     case "finished": {
@@ -100,7 +111,7 @@ function endingOf(end: RunEnd): Ending {
 }
 
 /** Puts the end into an execution: its status, and everything it took. */
-export function finishExecution(execution: Execution, end: RunEnd, nowMs: number): void {
+export function finishExecution(execution: Execution, end: Ended, nowMs: number): void {
   const { status, errorType, errorMessage } = endingOf(end);
   const finished = end.kind === "finished" ? end.finished : undefined;
   execution.status = status;

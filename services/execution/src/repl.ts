@@ -8,16 +8,16 @@ import {
   ReplService,
 } from "@syla/contract/syla/repl/v1/repl";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import type { Executions } from "./execution.ts";
-import type { LanguageCheck } from "./languages.ts";
+import { resolveLanguage } from "./languages.ts";
 import { chunkBytes } from "./output.ts";
 
 export interface ReplRpcOptions {
   readonly executions: Executions;
   readonly sandbox: Client<typeof SandboxService>;
-  readonly checkLanguage: LanguageCheck;
 }
 
 /** What a program wrote, in an event; undefined when the event is something else. */
@@ -32,14 +32,15 @@ function failureOf({ event }: ExecutionEvent): string | undefined {
 }
 
 export function replRpc(options: ReplRpcOptions): Implementation {
-  const { executions, sandbox, checkLanguage } = options;
+  const { executions, sandbox } = options;
   async function* run(
     request: { readonly language: string; readonly code: string },
-    context: Parameters<Executions["executeStream"]>[1],
+    context: CallContext,
   ): AsyncGenerator<ExecutionEvent> {
     const { language, code } = request;
-    await checkLanguage(language, "", "");
-    yield* executions.executeStream(create(ExecutionSpecSchema, { language, code }), context);
+    const asked = create(ExecutionSpecSchema, { language, code });
+    const spec = await resolveLanguage(sandbox, asked, context, "");
+    yield* executions.executeStream(spec, context);
   }
   return implement(ReplService, {
     listLanguages: async (_request, context) => {

@@ -8,43 +8,37 @@ import {
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { invalidRequest } from "@syla/kit/validate";
 import type { Executions } from "./execution.ts";
+import { checkFiles } from "./files.ts";
 import type { History } from "./history.ts";
-import type { LanguageCheck } from "./languages.ts";
+import { resolveLanguage } from "./languages.ts";
 
 export interface ExecutionRpcOptions {
   readonly executions: Executions;
   readonly history: History;
   readonly sandbox: Client<typeof SandboxService>;
-  readonly checkLanguage: LanguageCheck;
-}
-
-// The rules of the contract say that there is one; the type cannot.
-function specOf(spec: ExecutionSpec | undefined): ExecutionSpec {
-  if (spec !== undefined) return spec;
-  throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
 }
 
 export function executionRpc(options: ExecutionRpcOptions): Implementation {
-  const { executions, history, sandbox, checkLanguage } = options;
+  const { executions, history, sandbox } = options;
+  const specOf = (spec: ExecutionSpec | undefined, context: CallContext) => {
+    // The rules of the contract say that there is one; the type cannot.
+    if (spec !== undefined) return resolveLanguage(sandbox, spec, context);
+    throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
+  };
   return implement(ExecutionService, {
-    createExecution: async (request): Promise<Execution> => {
-      const spec = specOf(request.spec);
-      await checkLanguage(spec.language, spec.version, "/spec");
-      return executions.createExecution(spec);
+    createExecution: async (request, context): Promise<Execution> => {
+      return executions.createExecution(await specOf(request.spec, context));
     },
     execute: async (request, context) => {
-      const spec = specOf(request.spec);
-      await checkLanguage(spec.language, spec.version, "/spec");
-      return executions.execute(spec, context);
+      return executions.execute(await specOf(request.spec, context), context);
     },
     executeStream: async function* (request, context) {
-      const spec = specOf(request.spec);
-      await checkLanguage(spec.language, spec.version, "/spec");
-      yield* executions.executeStream(spec, context);
+      yield* executions.executeStream(await specOf(request.spec, context), context);
     },
     getExecution: (request) => executions.getExecution(request.id),
     listExecutions: async (request) =>

@@ -35,6 +35,7 @@ export interface Answer {
   readonly headers: readonly string[];
 }
 
+const varies: readonly string[] = ["Vary", "Accept-Encoding"];
 const compressGzip = promisify(gzip);
 const compressBrotli = promisify(brotliCompress);
 // Quality 11, the default, takes a hundred times as long for a tenth less.
@@ -52,9 +53,12 @@ export function sendAnswer(
   // A character takes at least a byte, so short texts need no counting here.
   const encoding =
     answer.text.length < rules.compressBytesMin ? undefined : chooseEncoding(request);
-  if (encoding !== undefined) return void sendCompressed(request, response, answer, encoding);
-  const vary = answer.text.length < rules.compressBytesMin ? [] : ["Vary", "Accept-Encoding"];
-  writeHead(response, answer, Buffer.byteLength(answer.text), vary);
+  if (encoding !== undefined) {
+    sendCompressed(request, response, answer, encoding).catch(() => response.destroy());
+    return;
+  }
+  const varied = answer.text.length < rules.compressBytesMin ? [] : varies;
+  writeHead(response, answer, Buffer.byteLength(answer.text), varied);
   response.end(request.method === "HEAD" ? undefined : answer.text);
 }
 
@@ -87,7 +91,7 @@ async function sendCompressed(
       ? await compressBrotli(answer.text, brotliOptions)
       : await compressGzip(answer.text, { level: 5 });
   if (response.headersSent || response.destroyed) return;
-  const more = ["Content-Encoding", encoding, "Vary", "Accept-Encoding"];
+  const more = ["Content-Encoding", encoding, ...varies];
   writeHead(response, answer, bytes.byteLength, more);
   response.end(request.method === "HEAD" ? undefined : bytes);
 }
@@ -106,11 +110,15 @@ export function chooseEncoding(request: IncomingMessage): "br" | "gzip" | undefi
   return accepted.includes("gzip") ? "gzip" : undefined;
 }
 
+const headerText = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 /** The headers by which a call is followed, and those that its handler set. */
 export function contextHeaders(context: CallContext): string[] {
   const headers = ["X-Request-Id", context.requestId, "Traceparent", context.traceparent];
   const more = context.responseHeadersIfSet;
-  if (more !== undefined) for (const [name, value] of more) headers.push(name, value);
+  if (more === undefined) return headers;
+  // Node refuses to write what could break out of a header; that must not cost the answer.
+  for (const [name, value] of more) if (headerText.test(value)) headers.push(name, value);
   return headers;
 }
 
@@ -127,9 +135,19 @@ export function sendProblem(
     requestId: place.context.requestId,
     bodyField: place.bodyField,
   });
-  const headers = [...contextHeaders(place.context), ...problemHeaders(error), "Cache-Control", "no-store"];
+  const headers = [
+    ...contextHeaders(place.context),
+    ...problemHeaders(error),
+    "Cache-Control",
+    "no-store",
+  ];
   const text = JSON.stringify(problem);
-  sendAnswer(request, response, { status: problem.status, contentType: problemType, text, headers }, rules);
+  sendAnswer(
+    request,
+    response,
+    { status: problem.status, contentType: problemType, text, headers },
+    rules,
+  );
 }
 
 /** The path of a request as it was sent, without its query. */

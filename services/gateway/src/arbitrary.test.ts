@@ -11,13 +11,19 @@ const wellKnown: Readonly<Record<string, fc.Arbitrary<JsonValue>>> = {
   "google.protobuf.Duration": fc
     .integer({ min: -1e9, max: 1e9 })
     .map((milliseconds) => `${(milliseconds / 1000).toFixed(3)}s`),
-  "google.protobuf.FieldMask": fc.array(fc.constantFrom("a", "fooBar", "a.b")).map((paths) => paths.join(",")),
+  "google.protobuf.FieldMask": fc
+    .array(fc.constantFrom("a", "fooBar", "a.b"))
+    .map((paths) => paths.join(",")),
   "google.protobuf.Struct": fc.dictionary(fc.string({ maxLength: 4 }), jsonLeaf()),
   "google.protobuf.Value": jsonLeaf(),
 };
 
 function jsonLeaf(): fc.Arbitrary<JsonValue> {
-  const leaf = fc.oneof(fc.string(), fc.boolean(), fc.double({ noNaN: true, noDefaultInfinity: true }));
+  const leaf = fc.oneof(
+    fc.string(),
+    fc.boolean(),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+  );
   return fc.oneof(leaf, fc.constant(null), fc.array(leaf, { maxLength: 3 }));
 }
 
@@ -55,9 +61,13 @@ function arbitraryValue(field: DescField, depth: number): fc.Arbitrary<JsonValue
     case "list":
       return fc.array(arbitraryItem(field, depth), { maxLength: 3 });
     case "map":
-      return fc.dictionary(fc.string({ unit: "grapheme", maxLength: 6 }).filter(isKey), arbitraryItem(field, depth), {
-        maxKeys: 3,
-      });
+      return fc.dictionary(
+        fc.string({ unit: "grapheme", maxLength: 6 }).filter(isKey),
+        arbitraryItem(field, depth),
+        {
+          maxKeys: 3,
+        },
+      );
     default:
       return arbitraryItem(field, depth);
   }
@@ -69,7 +79,8 @@ function isKey(text: string): boolean {
 
 function arbitraryItem(field: DescField, depth: number): fc.Arbitrary<JsonValue> {
   if (field.message !== undefined) return arbitraryJson(field.message, depth + 1);
-  if (field.enum !== undefined) return fc.constantFrom(...field.enum.values.map((value) => value.jsonName));
+  if (field.enum !== undefined)
+    return fc.constantFrom(...field.enum.values.map((value) => value.jsonName));
   switch (field.scalar) {
     case ScalarType.STRING:
       return fc.string({ unit: "binary", maxLength: 40 }).filter((text) => text.isWellFormed());
@@ -78,7 +89,10 @@ function arbitraryItem(field: DescField, depth: number): fc.Arbitrary<JsonValue>
     case ScalarType.BYTES:
       return fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString("base64"));
     case ScalarType.DOUBLE:
-      return fc.oneof(fc.double({ noNaN: true }).map((n) => (Number.isFinite(n) ? n : String(n))), fc.integer());
+      return fc.oneof(
+        fc.double({ noNaN: true }).map((n) => (Number.isFinite(n) ? n : String(n))),
+        fc.integer(),
+      );
     case ScalarType.INT64:
       return fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String);
     case ScalarType.UINT32:

@@ -11,10 +11,12 @@ import { SylaError } from "@syla/kit/error";
 const unpack = promisify(gunzip);
 const jsonType = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 
-/** Whether a request says that it has a body. */
-export function hasBody(request: IncomingMessage): boolean {
+// Whether a request says that it has a body.
+function hasBody(request: IncomingMessage): boolean {
   const length = request.headers["content-length"];
-  return (length !== undefined && length !== "0") || request.headers["transfer-encoding"] !== undefined;
+  return (
+    (length !== undefined && length !== "0") || request.headers["transfer-encoding"] !== undefined
+  );
 }
 
 /** The JSON of a request's body; undefined when there is none. */
@@ -49,9 +51,10 @@ function tooLarge(bytesMax: number): SylaError {
   return new SylaError("payload_too_large", `Cannot take the body: it is over ${bytesMax} bytes.`);
 }
 
-/** The bytes of a body as they come; `payload_too_large` as soon as they are too many. */
-export function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  if (Number(request.headers["content-length"]) > bytesMax) return Promise.reject(tooLarge(bytesMax));
+// The bytes of a body as they come; `payload_too_large` as soon as they are too many.
+function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  if (Number(request.headers["content-length"]) > bytesMax)
+    return Promise.reject(tooLarge(bytesMax));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;

@@ -1,5 +1,6 @@
 // Opens the context of a call that came by HTTP: its id, its trace, until when its caller waits, and whether they
-// still do. One listener function serves all responses; a closure and an AbortController per request were measurable.
+// still do. A closure for each response is cheap; a WeakMap from responses to contexts, which spared it, made the
+// garbage collector's pauses, and with them p99, four times as long.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { CallContext, callerLeft, type HeaderSource } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";
@@ -18,13 +19,6 @@ export class NodeHeaders implements HeaderSource {
   }
 }
 
-const waiting = new WeakMap<ServerResponse, CallContext>();
-
-function onClose(this: ServerResponse): void {
-  if (this.writableFinished) return;
-  waiting.get(this)?.abort(callerLeft());
-}
-
 /** The context of a call by HTTP; it is ended when the connection closes before the answer is written. */
 export function openContext(
   request: IncomingMessage,
@@ -40,8 +34,9 @@ export function openContext(
     traceparent: typeof traceparent === "string" ? traceparent : undefined,
     surface,
   });
-  waiting.set(response, context);
-  response.on("close", onClose);
+  response.on("close", () => {
+    if (!response.writableFinished) context.abort(callerLeft());
+  });
   return context;
 }
 

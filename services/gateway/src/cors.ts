@@ -35,8 +35,8 @@ const answerHeaders = [
   "X-Request-Id",
 ].join(", ");
 
-/** Whether a page of this origin may call. */
-export function isOriginAllowed(origins: readonly string[], origin: string | undefined): boolean {
+// Whether a page of this origin may call.
+function isOriginAllowed(origins: readonly string[], origin: string | undefined): boolean {
   if (origin === undefined) return false;
   return origins.includes("*") || origins.includes(origin);
 }
@@ -67,7 +67,10 @@ function allowOrigin(
   response.setHeader("Access-Control-Allow-Origin", origin);
   response.setHeader("Access-Control-Expose-Headers", answerHeaders);
   if (!isPreflight(request)) return;
-  response.setHeader("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  response.setHeader(
+    "Access-Control-Allow-Methods",
+    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+  );
   response.setHeader("Access-Control-Allow-Headers", requestHeaders);
   response.setHeader("Access-Control-Max-Age", preflightAgeSeconds);
 }

@@ -1,5 +1,11 @@
 // A running gateway over the test services, for the tests of its HTTP side.
-import { type GatewayConfig, gatewayDefaults, type Gateway, type Logger, startGateway } from "./main.ts";
+import {
+  type GatewayConfig,
+  gatewayDefaults,
+  type Gateway,
+  type Logger,
+  startGateway,
+} from "./main.ts";
 import { createSurfaceFixture } from "./surface-fixture.ts";
 
 /** What the gateway logged as an error. */
@@ -26,7 +32,10 @@ export async function startTestGateway(config: Partial<GatewayConfig> = {}) {
     log,
     health: {
       live: () => state.live,
-      ready: async () => ({ ready: state.ready, checks: { database: state.ready ? "ok" : "away" } }),
+      ready: async () => ({
+        ready: state.ready,
+        checks: { database: state.ready ? "ok" : "away" },
+      }),
     },
     metrics: { text: async () => ({ contentType: "text/plain; version=0.0.4", body: "up 1\n" }) },
   });

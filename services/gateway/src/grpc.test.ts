@@ -8,18 +8,32 @@ import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import * as loader from "@grpc/proto-loader";
-import { BadRequestSchema, ErrorInfoSchema, StatusSchema } from "@syla/contract/google/rpc/error_details";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  StatusSchema,
+} from "@syla/contract/google/rpc/error_details";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { startGrpc } from "./grpc.ts";
 import { createSharedPort } from "./socket.ts";
-import { createSurfaceFixture, handlersEnded, knownId, unknownId, until } from "./surface-fixture.ts";
+import {
+  createSurfaceFixture,
+  handlersEnded,
+  knownId,
+  unknownId,
+  until,
+} from "./surface-fixture.ts";
 
 const protoFolder = fileURLToPath(new URL("../../../contract/proto/", import.meta.url));
 
 type Call = (...args: unknown[]) => grpc.ClientDuplexStream<unknown, unknown>;
 type ForeignClient = Readonly<Record<string, Call>> & grpc.Client;
 
-function clientOf(definition: loader.PackageDefinition, name: string, address: string): ForeignClient {
+function clientOf(
+  definition: loader.PackageDefinition,
+  name: string,
+  address: string,
+): ForeignClient {
   const service = definition[name];
   assert.ok(service !== undefined && !("format" in service));
   const Constructor = grpc.makeGenericClientConstructor(parseService(service), name);
@@ -219,7 +233,14 @@ describe("gRPC on the shared port", async () => {
   });
 
   test("survives connections that are reset at any moment", async () => {
-    const heads = ["", "P", "PRI ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\n", "\u0000"];
+    const heads = [
+      "",
+      "P",
+      "PRI ",
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+      "GET / HTTP/1.1\r\n",
+      "\u0000",
+    ];
     for (const head of heads) {
       const socket = await open(port.port);
       socket.write(head);

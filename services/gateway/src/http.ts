@@ -39,7 +39,10 @@ export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Log
     exposeHeadRoutes: false,
     frameworkErrors: (_error, request, reply) => {
       reply.hijack();
-      const error = new SylaError("invalid_request", `Cannot read the path ${pathOf(request.raw)}.`);
+      const error = new SylaError(
+        "invalid_request",
+        `Cannot read the path ${pathOf(request.raw)}.`,
+      );
       const context = openContext(request.raw, reply.raw, "rest");
       sendProblem(request.raw, reply.raw, error, { context }, answers);
     },
@@ -106,10 +109,11 @@ function fromFastify(thrown: unknown): SylaError {
   return toSylaError(thrown);
 }
 
-const clientErrors: Readonly<Record<string, { readonly status: number; readonly detail: string }>> = {
-  HPE_HEADER_OVERFLOW: { status: 431, detail: "The request's head is larger than allowed." },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: "The request did not arrive in time." },
-};
+const clientErrors: Readonly<Record<string, { readonly status: number; readonly detail: string }>> =
+  {
+    HPE_HEADER_OVERFLOW: { status: 431, detail: "The request's head is larger than allowed." },
+    ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: "The request did not arrive in time." },
+  };
 
 // There is no request yet, only a socket with something on it that is not one.
 function answerBadClient(error: Error & { code?: string }, socket: Socket): void {
@@ -122,7 +126,13 @@ function answerBadClient(error: Error & { code?: string }, socket: Socket): void
     detail: "What came is not an HTTP/1.1 request.",
   };
   const title = STATUS_CODES[status] ?? "Bad Request";
-  const problem = { type: "urn:syla:error:invalid_request", title, status, detail, code: "invalid_request" };
+  const problem = {
+    type: "urn:syla:error:invalid_request",
+    title,
+    status,
+    detail,
+    code: "invalid_request",
+  };
   const text = JSON.stringify(problem);
   const head = [
     `HTTP/1.1 ${status} ${title}`,

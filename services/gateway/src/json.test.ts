@@ -13,7 +13,10 @@ import {
   ExecutionSchema,
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
-import { ListServicesResponseSchema, ServiceEventSchema } from "@syla/contract/syla/registry/v1/registry";
+import {
+  ListServicesResponseSchema,
+  ServiceEventSchema,
+} from "@syla/contract/syla/registry/v1/registry";
 import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
 import fc from "fast-check";
 import { arbitraryJson } from "./arbitrary.test.ts";
@@ -48,7 +51,9 @@ test("toJsonText() writes every zero value of an empty message", () => {
   const message = create(ExecutionSchema);
   const json: unknown = JSON.parse(toJsonText(ExecutionSchema, message));
   assert.deepEqual(json, toJson(ExecutionSchema, message, { alwaysEmitImplicit: true }));
-  assert.ok(typeof json === "object" && json !== null && "stdoutTruncated" in json && "metadata" in json);
+  assert.ok(
+    typeof json === "object" && json !== null && "stdoutTruncated" in json && "metadata" in json,
+  );
 });
 
 test("toJsonText() writes a type that holds itself, and one with proto2 presence", () => {
@@ -59,7 +64,9 @@ test("toJsonText() writes a type that holds itself, and one with proto2 presence
 });
 
 test("toJsonText() writes numbers that JSON has no word for as protobuf names them", () => {
-  const event = create(ExecutionSchema, { metrics: { queueDurationMs: Number.NaN, diskIoBytes: -Infinity } });
+  const event = create(ExecutionSchema, {
+    metrics: { queueDurationMs: Number.NaN, diskIoBytes: -Infinity },
+  });
   const expected = toJson(ExecutionSchema, event, { alwaysEmitImplicit: true });
   assert.deepEqual(JSON.parse(toJsonText(ExecutionSchema, event)), expected);
 });

@@ -32,7 +32,9 @@ export function toJsonText(desc: DescMessage, message: Message): string {
 export function messageWriter(desc: DescMessage): Writer {
   const known = writers.get(desc);
   if (known !== undefined) return known;
-  const writer = desc.typeName.startsWith("google.protobuf.") ? wellKnownWriter(desc) : compile(desc);
+  const writer = desc.typeName.startsWith("google.protobuf.")
+    ? wellKnownWriter(desc)
+    : compile(desc);
   writers.set(desc, writer);
   return writer;
 }
@@ -91,7 +93,11 @@ function compileField(field: DescField): FieldWriter {
       return chosen["case"] === localName ? key + write(chosen["value"]) : "";
     };
   }
-  if (field.presence === implicitPresence || field.fieldKind === "list" || field.fieldKind === "map") {
+  if (
+    field.presence === implicitPresence ||
+    field.fieldKind === "list" ||
+    field.fieldKind === "map"
+  ) {
     return (message) => key + write(message[localName]);
   }
   // Fields of proto2 have their defaults on the prototype: only an own property was set.

@@ -1,17 +1,21 @@
 // The gateway's composition root: every surface of the contract on one port, and gRPC also alone.
 import type { Dispatcher } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
-import type { GrpcServer } from "@syla/kit/grpc-server";
 import type { AnswerRules } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
+import { registerConnect } from "./connect.ts";
 import { registerCors } from "./cors.ts";
+import { registerDocs } from "./docs.ts";
+import { registerGraphql } from "./graphql.ts";
 import { startGrpc } from "./grpc.ts";
-import { createHttp, type Logger, registerNotFound } from "./http.ts";
-import { type Health, type Metrics, registerStatus } from "./status.ts";
+import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
 import { registerRest } from "./rest.ts";
 import { restRoutes } from "./routes.ts";
-import { createSharedPort, type SharedPort } from "./socket.ts";
+import { createSharedPort } from "./socket.ts";
 import type { EventStream, StreamRules } from "./sse.ts";
+import { type Health, type Metrics, registerStatus } from "./status.ts";
+import type { SocketRules } from "./upgrade.ts";
+import { registerWebsocket } from "./websocket.ts";
 
 export { type GatewayConfig, gatewayDefaults } from "./config.ts";
 export type { Logger } from "./http.ts";
@@ -44,16 +48,12 @@ export interface Gateway {
 /** Starts the gateway: every surface of the published services. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { dispatcher, config, log } = options;
+  const { host } = config;
   const answers: AnswerRules = { compressBytesMin: config.compressBytesMin, draining: false };
   const streams: StreamRules = { ...config, open: new Set<EventStream>() };
   const { fastify, server } = createHttp(config, answers, log);
-  const routes = restRoutes(dispatcher);
-  registerCors(fastify, config.corsOrigins);
-  registerStatus(fastify, options, answers);
-  const groups = registerRest(fastify, routes, { ...config, answers, streams, log });
-  registerNotFound(fastify, groups, answers);
+  registerSurfaces({ fastify, server }, options, answers, streams);
   await fastify.ready();
-  const { host } = config;
   const grpc = await startGrpc(dispatcher, { host, port: config.grpcPort });
   const port = await createSharedPort({ http: server, grpc, host, port: config.restPort }).catch(
     (thrown: unknown) => {
@@ -61,16 +61,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       throw thrown;
     },
   );
-  const stop = stopper(port, grpc, streams, config.drainMs);
+  const stop = (graceMs: number) => {
+    answers.draining = true;
+    // Streams that can be resumed end at once: their clients find the next instance. Other calls get their time.
+    for (const stream of streams.open) stream.reconnect();
+    const late = setTimeout(() => endStreams(streams), graceMs);
+    return Promise.all([port.close(graceMs + lastWordsMs), grpc.drain(graceMs)]).finally(() =>
+      clearTimeout(late),
+    );
+  };
   return {
     restUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port.port}`,
     grpcAddress: grpc.address ?? "",
-    drain: () => {
-      answers.draining = true;
-      return stop(config.drainMs);
-    },
+    drain: async () => void (await stop(config.drainMs)),
     close: async () => {
-      answers.draining = true;
       await stop(0);
       grpc.close();
       await fastify.close();
@@ -78,18 +82,23 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-// Streams that can be resumed end at once: their clients find the next instance. Other calls get their time. Stopping
-// again, with less patience, hurries the first.
-function stopper(port: SharedPort, grpc: GrpcServer, streams: StreamRules, drainMs: number) {
-  let stopped: Promise<void> | undefined;
-  return (graceMs: number): Promise<void> => {
-    for (const stream of streams.open) stream.reconnect();
-    const late = setTimeout(() => endStreams(streams), graceMs);
-    stopped ??= Promise.all([port.close(drainMs + lastWordsMs), grpc.drain(drainMs)]).then(
-      () => undefined,
-    );
-    return stopped.finally(() => clearTimeout(late));
-  };
+function registerSurfaces(
+  { fastify, server }: HttpSide,
+  { dispatcher, config, log, health, metrics }: GatewayOptions,
+  answers: AnswerRules,
+  streams: StreamRules,
+): void {
+  const { bodyBytesMax, corsOrigins: origins, heartbeatMs } = config;
+  const routes = restRoutes(dispatcher);
+  const sockets: SocketRules = { origins, frameBytesMax: bodyBytesMax, heartbeatMs };
+  registerCors(fastify, origins);
+  registerStatus(fastify, { health, metrics }, answers);
+  registerDocs(fastify, routes, config.version);
+  const groups = registerRest(fastify, routes, { bodyBytesMax, answers, streams, log });
+  registerConnect(fastify, dispatcher, { bodyBytesMax, log });
+  registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });
+  registerWebsocket(server, dispatcher, sockets);
+  registerNotFound(fastify, groups, answers);
 }
 
 function endStreams(streams: StreamRules): void {

@@ -9,6 +9,8 @@ const pongsBytesMax = 4 * bufferedBytesMax;
 // A close frame holds 123 bytes of reason; ours are ASCII.
 const closeReasonCharsMax = 120;
 
+const goingAway = 1001;
+
 /** The other end of a WebSocket. */
 export interface Peer {
   readonly protocol: string;
@@ -23,6 +25,12 @@ export interface Peer {
   onText(listener: (text: string) => void): void;
   /** Called once, however the connection ends. */
   onClose(listener: (code: number, reason: string) => void): void;
+  /** The server stops: closes as soon as `isIdle` says so, and at each `rest` asks again. */
+  leave(): void;
+  /** How the protocol tells whether a call runs; a peer of which that is not known is never let go early. */
+  isIdle: () => boolean;
+  /** Told by the protocol when a call has ended. */
+  rest(): void;
 }
 
 /** A handshake that was let in. */
@@ -30,12 +38,14 @@ export interface Handshake {
   readonly request: IncomingMessage;
   readonly socket: Duplex;
   readonly head: Buffer;
+  /** Where the peer is listed while it is connected. */
+  readonly peers: Set<Peer>;
 }
 
 /** Completes a handshake; `heartbeatMs` is how often the peer is asked for a sign of life. */
 export function openPeer(
   server: WebSocketServer,
-  { request, socket, head }: Handshake,
+  { request, socket, head, peers }: Handshake,
   heartbeatMs: number,
   opened: (peer: Peer) => void,
 ): void {
@@ -46,7 +56,10 @@ export function openPeer(
       if (webSocket.bufferedAmount > pongsBytesMax) webSocket.terminate();
     });
     keepAlive(webSocket, heartbeatMs);
-    opened(toPeer(webSocket));
+    const peer = toPeer(webSocket);
+    peers.add(peer);
+    webSocket.once("close", () => peers.delete(peer));
+    opened(peer);
   });
 }
 
@@ -65,7 +78,8 @@ function keepAlive(socket: WebSocket, heartbeatMs: number): void {
 
 function toPeer(socket: WebSocket): Peer {
   const send = sender(socket);
-  return {
+  let leaving = false;
+  const peer: Peer = {
     protocol: socket.protocol,
     send,
     close: (code, reason) => socket.close(code, reason.slice(0, closeReasonCharsMax)),
@@ -78,7 +92,16 @@ function toPeer(socket: WebSocket): Peer {
     onClose: (listener) => {
       socket.once("close", (code: number, reason: Buffer) => listener(code, reason.toString()));
     },
+    leave: () => {
+      leaving = true;
+      peer.rest();
+    },
+    isIdle: () => false,
+    rest: () => {
+      if (leaving && peer.isIdle()) socket.close(goingAway, "The platform is stopping.");
+    },
   };
+  return peer;
 }
 
 // Once the bound is passed texts go out one after the other, each when the one before has left, so that no more than

@@ -59,7 +59,11 @@ export function reflection(services: readonly DescService[]): readonly Implement
   ];
 }
 
-function reread<T extends DescMessage>(from: DescMessage, message: Message, to: T): MessageShape<T> {
+function reread<T extends DescMessage>(
+  from: DescMessage,
+  message: Message,
+  to: T,
+): MessageShape<T> {
   return fromBinary(to, toBinary(from, message));
 }
 
@@ -99,7 +103,8 @@ function* symbolsOf(file: DescFile): Generator<string> {
   for (const type of nestedTypes(file)) {
     yield type.typeName;
     if (type.kind === "message") {
-      for (const member of [...type.fields, ...type.oneofs]) yield `${type.typeName}.${member.name}`;
+      for (const member of [...type.fields, ...type.oneofs])
+        yield `${type.typeName}.${member.name}`;
     } else if (type.kind === "service") {
       for (const method of type.methods) yield `${type.typeName}.${method.name}`;
     } else if (type.kind === "enum") {

@@ -9,7 +9,11 @@ const gateway = await startTestGateway({ bodyBytesMax: 64 * 1024 });
 after(() => gateway.close());
 const { url } = gateway;
 
-function post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+function post(
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
   return fetch(url + path, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
@@ -46,7 +50,9 @@ function raw(method: string, path: string): Promise<{ status: number; text: stri
 }
 
 test("GET answers the method's message with zero values, and the headers that follow and guard it", async () => {
-  const response = await fetch(`${url}/api/v1/languages`, { headers: { "x-request-id": "mine-1" } });
+  const response = await fetch(`${url}/api/v1/languages`, {
+    headers: { "x-request-id": "mine-1" },
+  });
   assert.equal(response.status, 200);
   assert.equal(response.headers.get("content-type"), "application/json");
   assert.equal(response.headers.get("x-request-id"), "mine-1");
@@ -54,7 +60,13 @@ test("GET answers the method's message with zero values, and the headers that fo
   assert.equal(response.headers.get("x-content-type-options"), "nosniff");
   assert.equal(response.headers.get("access-control-allow-origin"), null);
   assert.match(response.headers.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
-  const language = { name: "python", version: "3.11.2", aliases: [], extensions: [], compiled: false };
+  const language = {
+    name: "python",
+    version: "3.11.2",
+    aliases: [],
+    extensions: [],
+    compiled: false,
+  };
   assert.deepEqual(await response.json(), { languages: [language] });
 });
 
@@ -117,8 +129,13 @@ test("every wrong type and unknown field is told at once", async () => {
 });
 
 test("a missing body of a method whose body is one field is told as missing", async () => {
-  const { errors = [] } = await parseProblem(await fetch(`${url}/api/v1/executions`, { method: "POST" }));
-  assert.deepEqual(errors.map(({ pointer, rule }) => `${pointer}:${rule}`), [":required"]);
+  const { errors = [] } = await parseProblem(
+    await fetch(`${url}/api/v1/executions`, { method: "POST" }),
+  );
+  assert.deepEqual(
+    errors.map(({ pointer, rule }) => `${pointer}:${rule}`),
+    [":required"],
+  );
 });
 
 test("query parameters are read by type, and unknown, repeated and wrong ones are told", async () => {
@@ -134,7 +151,10 @@ test("query parameters are read by type, and unknown, repeated and wrong ones ar
 
 test("a path capture that breaks a rule is told by its field", async () => {
   const { errors = [] } = await parseProblem(await fetch(`${url}/api/v1/executions/not-a-uuid`));
-  assert.deepEqual(errors.map(({ pointer, rule }) => [pointer, rule]), [["/id", "string.uuid"]]);
+  assert.deepEqual(
+    errors.map(({ pointer, rule }) => [pointer, rule]),
+    [["/id", "string.uuid"]],
+  );
 });
 
 test("a capture of one segment with an encoded slash is refused", async () => {
@@ -152,7 +172,10 @@ test("an encoded colon belongs to the capture and is no verb", async () => {
 test("a body that contradicts the path is refused", async () => {
   const response = await post(`/api/v1/executions/${knownId}:cancel`, { id: unknownId });
   const { errors = [] } = await parseProblem(response);
-  assert.deepEqual(errors.map(({ pointer, rule }) => [pointer, rule]), [["/id", "path.conflict"]]);
+  assert.deepEqual(
+    errors.map(({ pointer, rule }) => [pointer, rule]),
+    [["/id", "path.conflict"]],
+  );
   assert.equal((await post(`/api/v1/executions/${knownId}:cancel`, { id: knownId })).status, 200);
 });
 
@@ -169,7 +192,12 @@ test("a path that is there with another verb is 405 with Allow, and OPTIONS tell
 });
 
 test("what is not there is a 404 problem, methods of internal services among it", async () => {
-  for (const path of ["/nothing", "/api/v1/executions/", "/api/v1/executions/a/b/c", "/api/v2/languages"]) {
+  for (const path of [
+    "/nothing",
+    "/api/v1/executions/",
+    "/api/v1/executions/a/b/c",
+    "/api/v2/languages",
+  ]) {
     const response = await fetch(url + path);
     assert.equal(response.status, 404, path);
     assert.equal((await parseProblem(response)).code, "route_not_found");
@@ -191,7 +219,11 @@ test("a body that is no JSON, no UTF-8 or another media type is refused with the
   const form = await post(path, "a=b", { "content-type": "application/x-www-form-urlencoded" });
   assert.equal(form.status, 415);
   assert.equal((await parseProblem(await post(path, "[]"))).errors?.[0]?.pointer, "");
-  const charset = await post(path, { language: "python", code: "x" }, { "content-type": "application/json; charset=utf-8" });
+  const charset = await post(
+    path,
+    { language: "python", code: "x" },
+    { "content-type": "application/json; charset=utf-8" },
+  );
   assert.equal(charset.status, 200);
 });
 
@@ -218,7 +250,9 @@ test("a packed body is unpacked, and a damaged one refused", async () => {
   const headers = { "content-type": "application/json", "content-encoding": "gzip" };
   const send = (body: Uint8Array<ArrayBuffer>) =>
     fetch(`${url}/api/v1/executions:execute`, { method: "POST", headers, body });
-  const good = await send(new Uint8Array(gzipSync(JSON.stringify({ language: "python", code: "packed" }))));
+  const good = await send(
+    new Uint8Array(gzipSync(JSON.stringify({ language: "python", code: "packed" }))),
+  );
   assert.match(await good.text(), /"stdout":"packed"/);
   assert.equal((await send(new Uint8Array([1, 2, 3]))).status, 400);
 });

@@ -23,7 +23,11 @@ export interface RestDeps {
   readonly log: { error(facts: object, message: string): void };
 }
 
-type Handler = (request: FastifyRequest, response: ServerResponse, captures: readonly string[]) => void;
+type Handler = (
+  request: FastifyRequest,
+  response: ServerResponse,
+  captures: readonly string[],
+) => void;
 
 /** Registers every REST route; answers their groups. */
 export function registerRest(
@@ -132,7 +136,8 @@ function capturesOf(
     const text = texts[index] ?? "";
     if (text === "") return new SylaError("route_not_found", "There is nothing at an empty name.");
     if (segment.kind === "one" && text.includes("/")) {
-      const message = "Cannot take the path: an encoded slash stands where one segment is expected.";
+      const message =
+        "Cannot take the path: an encoded slash stands where one segment is expected.";
       return new SylaError("invalid_request", message);
     }
   }
@@ -156,7 +161,7 @@ function routeHandler(route: RestRoute, deps: RestDeps): Handler {
   const call = route.method.unary === undefined ? streamCall(route, deps) : unaryCall(route, deps);
   return (request, response, captures) => {
     const context = openContext(request.raw, response, "rest");
-    call(request, response, captures, context).catch((thrown: unknown) => {
+    call({ request, response, captures, context }).catch((thrown: unknown) => {
       const error = toSylaError(thrown);
       if (!(thrown instanceof SylaError)) deps.log.error({ error: thrown }, "a REST call failed");
       sendProblem(request.raw, response, error, { context, bodyField }, deps.answers);
@@ -164,46 +169,55 @@ function routeHandler(route: RestRoute, deps: RestDeps): Handler {
   };
 }
 
-type Call = (
-  request: FastifyRequest,
-  response: ServerResponse,
-  captures: readonly string[],
-  context: CallContext,
-) => Promise<void>;
+/** One HTTP request to a route. */
+interface Incoming {
+  readonly request: FastifyRequest;
+  readonly response: ServerResponse;
+  readonly captures: readonly string[];
+  readonly context: CallContext;
+  readonly resume?: Resume | undefined;
+}
+
+type Call = (incoming: Incoming) => Promise<void>;
 
 const headersOfJson: readonly string[] = ["Cache-Control", "no-store"];
 
 function unaryCall(route: RestRoute, deps: RestDeps): Call {
   const { unary, policy, desc } = route.method;
   const write: Writer =
-    route.responseField === undefined ? messageWriter(desc.output) : fieldWriter(route.responseField);
+    route.responseField === undefined
+      ? messageWriter(desc.output)
+      : fieldWriter(route.responseField);
   const locate = policy.location === undefined ? undefined : locationOf(policy.location);
   const status = locate === undefined ? 200 : 201;
-  return async (request, response, captures, context) => {
-    const message = await readRequest(route, request, captures, context, deps);
+  return async (incoming) => {
+    const { request, response, context } = incoming;
+    const message = await readRequest(route, incoming, deps);
     if (unary === undefined) return;
     const answer = await unary(message, context);
     const headers = contextHeaders(context);
     headers.push(...headersOfJson);
     if (locate !== undefined) headers.push("Location", locate(route, answer));
     const contentType = "application/json";
-    sendAnswer(request.raw, response, { status, contentType, text: write(answer), headers }, deps.answers);
+    sendAnswer(
+      request.raw,
+      response,
+      { status, contentType, text: write(answer), headers },
+      deps.answers,
+    );
   };
 }
 
-/** Reads a request into a message, and its caller's deadline into the context. */
+// Reads a request into a message, and its caller's deadline into the context.
 async function readRequest(
-  route: RestRoute,
-  request: FastifyRequest,
-  captures: readonly string[],
-  context: CallContext,
+  { binding }: RestRoute,
+  { request, captures, context, resume }: Incoming,
   deps: RestDeps,
-  resume?: Resume,
 ): Promise<Message> {
   const timeoutMs = parseTimeout(request.raw.headers);
   if (timeoutMs !== undefined) context.deadline = Date.now() + timeoutMs;
   const body = await readJson(request.raw, deps.bodyBytesMax);
-  return transcode(route.binding, { captures, query: parseQuery(request.query), body, resume });
+  return transcode(binding, { captures, query: parseQuery(request.query), body, resume });
 }
 
 // `/api/v1/executions/{id}` with the fields of the answer.
@@ -212,7 +226,8 @@ function locationOf(template: string): (route: RestRoute, answer: Message) => st
     const message = reflect(route.method.desc.output, answer);
     return template.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
       const field = route.method.desc.output.fields.find((other) => other.name === name);
-      return field === undefined ? "" : encodeURIComponent(String(message.get(field)));
+      const value = field?.fieldKind === "scalar" ? message.get(field) : "";
+      return encodeURIComponent(value instanceof Uint8Array ? "" : String(value));
     });
   };
 }
@@ -221,11 +236,16 @@ function streamCall(route: RestRoute, deps: RestDeps): Call {
   const { method, binding } = route;
   const bodyField = binding.body.kind === "field" ? binding.body.field.jsonName : undefined;
   const format = streamFormats(method);
-  return async (request, response, captures, context) => {
-    const resume = resumeFrom(method, request.raw);
-    const chosen = format(request.raw);
-    const message = await readRequest(route, request, captures, context, deps, resume);
-    const call = { method, message, context, request: request.raw, response, bodyField };
-    await sendStream(call, chosen, deps.streams);
+  return async (incoming) => {
+    const { response, context } = incoming;
+    const request = incoming.request.raw;
+    const chosen = format(request);
+    const resume = resumeFrom(method, request);
+    const message = await readRequest(route, { ...incoming, resume }, deps);
+    await sendStream(
+      { method, message, context, request, response, bodyField },
+      chosen,
+      deps.streams,
+    );
   };
 }

@@ -33,8 +33,8 @@ export interface RouteGroup {
   readonly byVerb: ReadonlyMap<string, ReadonlyMap<HttpVerb, RestRoute>>;
 }
 
-/** The methods of every published service. */
-export function publishedMethods(dispatcher: Dispatcher): readonly BoundMethod[] {
+// The methods of every published service.
+function publishedMethods(dispatcher: Dispatcher): readonly BoundMethod[] {
   const methods = published(dispatcher);
   return methods.services.flatMap((service) =>
     service.methods.flatMap((method) => methods.method(methodPath(method)) ?? []),
@@ -100,7 +100,8 @@ function bodyPart(desc: DescMethod, body: string): BodyPart {
 function responseField(desc: DescMethod, { responseBody }: HttpRule): DescField | undefined {
   if (responseBody === "") return undefined;
   const field = desc.output.fields.find(({ name }) => name === responseBody);
-  if (field === undefined) throw new Error(`Cannot serve ${methodPath(desc)}: no field ${responseBody}.`);
+  if (field === undefined)
+    throw new Error(`Cannot serve ${methodPath(desc)}: no field ${responseBody}.`);
   return field;
 }
 
@@ -115,7 +116,12 @@ export function groupRoutes(routes: readonly RestRoute[]): readonly RouteGroup[]
       byVerb.set(verb, byHttpVerb.set(route.httpVerb, route));
     }
     const [first] = members;
-    return { shape, routerPath: first === undefined ? shape : pathOf(first.template), routes: members, byVerb };
+    return {
+      shape,
+      routerPath: first === undefined ? shape : pathOf(first.template),
+      routes: members,
+      byVerb,
+    };
   });
 }
 

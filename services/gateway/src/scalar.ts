@@ -77,9 +77,12 @@ export function mapKeyFault(scalar: ScalarType, key: string): string | undefined
   // As an object's own key it is right in JSON, and a trap in most languages that read it.
   if (key === "__proto__") return "another name";
   if (scalar === ScalarType.STRING) return stringFault(key);
-  if (scalar === ScalarType.BOOL) return key === "true" || key === "false" ? undefined : "true or false";
+  if (scalar === ScalarType.BOOL)
+    return key === "true" || key === "false" ? undefined : "true or false";
   // Only the canonical form, so that "1" and "01" are not two keys of one entry.
-  return canonicalNumber.test(key) ? scalarFault(scalar, key) : (integers.get(scalar)?.name ?? "a number");
+  return canonicalNumber.test(key)
+    ? scalarFault(scalar, key)
+    : (integers.get(scalar)?.name ?? "a number");
 }
 
 /** A JSON value in a few words, for "expected ..., got ...". */

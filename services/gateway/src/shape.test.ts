@@ -13,21 +13,36 @@ import { arbitraryJson } from "./arbitrary.test.ts";
 import { shapeFaults } from "./shape.ts";
 
 function faultsOf(desc: DescMessage, json: JsonValue): string[] {
-  return shapeFaults(desc, json).map(({ pointer, detail, rule }) => `${pointer} ${rule}: ${detail}`);
+  return shapeFaults(desc, json).map(
+    ({ pointer, detail, rule }) => `${pointer} ${rule}: ${detail}`,
+  );
 }
 
-for (const desc of [ExecutionSchema, ExecutionEventSchema, ExecutionSpecSchema, ServiceInfoSchema, StructSchema]) {
+for (const desc of [
+  ExecutionSchema,
+  ExecutionEventSchema,
+  ExecutionSpecSchema,
+  ServiceInfoSchema,
+  StructSchema,
+]) {
   test(`shapeFaults() finds nothing wrong with what ${desc.typeName} takes`, () => {
-    fc.assert(fc.property(arbitraryJson(desc), (json) => assert.deepEqual(shapeFaults(desc, json), [])));
+    fc.assert(
+      fc.property(arbitraryJson(desc), (json) => assert.deepEqual(shapeFaults(desc, json), [])),
+    );
   });
 }
 
 test("what shapeFaults() passes, fromJson takes: right JSON with any one value put in its place", () => {
-  const spoiled = fc.tuple(arbitraryJson(ExecutionSpecSchema), fc.jsonValue({ maxDepth: 2 }), fc.nat());
+  const spoiled = fc.tuple(
+    arbitraryJson(ExecutionSpecSchema),
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.nat(),
+  );
   fc.assert(
     fc.property(spoiled, ([json, value, seed]) => {
       const broken = spoil(json, parseJson(JSON.stringify(value)), seed);
-      if (shapeFaults(ExecutionSpecSchema, broken).length === 0) fromJson(ExecutionSpecSchema, broken);
+      if (shapeFaults(ExecutionSpecSchema, broken).length === 0)
+        fromJson(ExecutionSpecSchema, broken);
     }),
     { numRuns: 2000 },
   );
@@ -45,7 +60,8 @@ function spoil(json: JsonValue, value: JsonValue, seed: number): JsonValue {
   if (key === undefined || seed % 5 === 0) return value;
   const copy: unknown = structuredClone(json);
   const old: unknown = Reflect.get(json, key);
-  if (typeof copy === "object" && copy !== null) Reflect.set(copy, key, spoil(parseJson(JSON.stringify(old)), value, seed >> 2));
+  if (typeof copy === "object" && copy !== null)
+    Reflect.set(copy, key, spoil(parseJson(JSON.stringify(old)), value, seed >> 2));
   return parseJson(JSON.stringify(copy));
 }
 
@@ -61,7 +77,7 @@ test("shapeFaults() tells every fault at once, each with its pointer", () => {
   assert.deepEqual(faults, [
     "/language json.type: expected a string, got 7",
     "/codee json.unknown_field: is not a field; known are language, version, code, files, stdin, args, env, limits, artifacts, metadata",
-    "/files/0/contentBase64 json.oneof: cannot be given together with content",
+    "/files/0/contentBase64 json.oneof: cannot be given together with /files/0/content",
     "/files/1 json.type: expected an object, got 3",
     '/limits/wallTime json.type: expected a duration in seconds such as "1.5s", got "2 seconds"',
     '/limits/memoryBytes json.type: expected a whole number of 64 bits, got "many"',

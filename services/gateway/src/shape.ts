@@ -14,8 +14,8 @@ import { describeJson, enumFault, mapKeyFault, scalarFault, stringFault } from "
 
 /** More faults than this are not told. */
 export const faultsMax = 20;
-/** JSON nested deeper than this is refused. */
-export const depthMax = 100;
+// JSON nested deeper than this is refused.
+const depthMax = 100;
 
 const durationShape = /^-?(\d+)(?:\.\d{1,9})?s$/;
 const durationSecondsMax = 315_576_000_000;
@@ -27,7 +27,11 @@ interface Faults {
 type Check = (json: JsonValue, pointer: string, depth: number, faults: Faults) => void;
 
 /** Every way, up to twenty, in which JSON is not what a message type takes. */
-export function shapeFaults(desc: DescMessage, json: JsonValue, pointer = ""): readonly Violation[] {
+export function shapeFaults(
+  desc: DescMessage,
+  json: JsonValue,
+  pointer = "",
+): readonly Violation[] {
   const faults: Faults = { found: [] };
   checkMessage(desc, json, pointer, 0, faults);
   return faults.found;
@@ -46,12 +50,22 @@ function tellType(faults: Faults, pointer: string, expected: string, json: JsonV
   tell(faults, pointer, "json.type", `expected ${expected}, got ${describeJson(json)}`);
 }
 
+function tellDepth(faults: Faults, pointer: string): void {
+  tell(faults, pointer, "json.depth", `is nested deeper than ${depthMax}`);
+}
+
 function isObject(json: JsonValue | undefined): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-function checkMessage(desc: DescMessage, json: JsonValue, pointer: string, depth: number, faults: Faults): void {
-  if (depth >= depthMax) return tell(faults, pointer, "json.depth", `is nested deeper than ${depthMax}`);
+function checkMessage(
+  desc: DescMessage,
+  json: JsonValue,
+  pointer: string,
+  depth: number,
+  faults: Faults,
+): void {
+  if (depth >= depthMax) return tellDepth(faults, pointer);
   const wellKnown = wellKnownChecks[desc.typeName];
   if (wellKnown !== undefined) return wellKnown(json, pointer, depth, faults);
   const wrapped = isWrapperDesc(desc) ? desc.fields[0] : undefined;
@@ -62,18 +76,19 @@ function checkMessage(desc: DescMessage, json: JsonValue, pointer: string, depth
     if (faults.found.length >= faultsMax) return;
     const field = findField(desc, key);
     if (field === undefined) {
-      tell(faults, pointerTo(pointer, key), "json.unknown_field", `is not a field; known are ${knownFields(desc)}`);
+      const detail = `is not a field; known are ${knownFields(desc)}`;
+      tell(faults, pointerTo(pointer, key), "json.unknown_field", detail);
       continue;
     }
-    checkOnce(field, key, value, pointer, seen, faults);
-    checkField(field, value, pointerTo(pointer, key), depth, faults);
+    const at = pointerTo(pointer, key);
+    checkOnce(field, value, at, seen, faults);
+    checkField(field, value, at, depth, faults);
   }
 }
 
 // A field may be written by its JSON name or its proto name, and of a oneof only one member may be there.
 function checkOnce(
   field: DescField,
-  key: string,
   value: JsonValue,
   pointer: string,
   seen: Map<string, string>,
@@ -81,16 +96,16 @@ function checkOnce(
 ): void {
   const before = seen.get(field.name);
   if (before !== undefined) {
-    tell(faults, pointerTo(pointer, key), "json.duplicate_field", `is the same field as ${before}`);
+    tell(faults, pointer, "json.duplicate_field", `is the same field as ${before}`);
   }
-  seen.set(field.name, key);
+  seen.set(field.name, pointer);
   if (field.oneof === undefined || (value === null && field.fieldKind === "scalar")) return;
   const group = `oneof ${field.oneof.name}`;
   const other = seen.get(group);
   if (other !== undefined && before === undefined) {
-    tell(faults, pointerTo(pointer, key), "json.oneof", `cannot be given together with ${other}`);
+    tell(faults, pointer, "json.oneof", `cannot be given together with ${other}`);
   }
-  seen.set(group, key);
+  seen.set(group, pointer);
 }
 
 const fieldTables = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
@@ -113,7 +128,13 @@ export function knownFields(desc: DescMessage): string {
   return desc.fields.map((field) => field.jsonName).join(", ") || "none";
 }
 
-function checkField(field: DescField, json: JsonValue, pointer: string, depth: number, faults: Faults): void {
+function checkField(
+  field: DescField,
+  json: JsonValue,
+  pointer: string,
+  depth: number,
+  faults: Faults,
+): void {
   // null is "not there", or for google.protobuf.Value a value: right in both.
   if (json === null) return;
   if (field.fieldKind === "list") return checkList(field, json, pointer, depth, faults);
@@ -121,7 +142,13 @@ function checkField(field: DescField, json: JsonValue, pointer: string, depth: n
   checkItem(field, json, pointer, depth, faults);
 }
 
-function checkList(field: DescField, json: JsonValue, pointer: string, depth: number, faults: Faults): void {
+function checkList(
+  field: DescField,
+  json: JsonValue,
+  pointer: string,
+  depth: number,
+  faults: Faults,
+): void {
   if (!Array.isArray(json)) return tellType(faults, pointer, "an array", json);
   for (const [index, item] of json.entries()) {
     if (faults.found.length >= faultsMax) return;
@@ -146,8 +173,15 @@ function checkMap(
   }
 }
 
-function checkItem(field: DescField, json: JsonValue, pointer: string, depth: number, faults: Faults): void {
-  if (field.message !== undefined) return checkMessage(field.message, json, pointer, depth + 1, faults);
+function checkItem(
+  field: DescField,
+  json: JsonValue,
+  pointer: string,
+  depth: number,
+  faults: Faults,
+): void {
+  if (field.message !== undefined)
+    return checkMessage(field.message, json, pointer, depth + 1, faults);
   const expected =
     field.enum === undefined ? scalarFault(field.scalar, json) : enumFault(field.enum, json);
   if (expected !== undefined) tellType(faults, pointer, expected, json);
@@ -183,7 +217,7 @@ function checkArray(json: JsonValue, pointer: string, depth: number, faults: Fau
 }
 
 function checkAnyJson(json: JsonValue, pointer: string, depth: number, faults: Faults): void {
-  if (depth >= depthMax) return tell(faults, pointer, "json.depth", `is nested deeper than ${depthMax}`);
+  if (depth >= depthMax) return tellDepth(faults, pointer);
   if (typeof json === "string") {
     const expected = stringFault(json);
     if (expected !== undefined) tellType(faults, pointer, expected, json);
@@ -191,7 +225,8 @@ function checkAnyJson(json: JsonValue, pointer: string, depth: number, faults: F
   if (typeof json !== "object" || json === null) return;
   for (const [key, value] of Object.entries(json)) {
     if (faults.found.length >= faultsMax) return;
-    if (key === "__proto__") tell(faults, pointerTo(pointer, key), "json.map_key", "expected another key");
+    if (key === "__proto__")
+      tell(faults, pointerTo(pointer, key), "json.map_key", "expected another key");
     else checkAnyJson(value, pointerTo(pointer, key), depth + 1, faults);
   }
 }

@@ -55,7 +55,10 @@ test("the same stream comes as lines of JSON when they are asked for", async () 
   const response = await fetch(watchUrl, { headers: { accept: "application/x-ndjson" } });
   assert.equal(response.headers.get("content-type"), "application/x-ndjson");
   const lines = (await response.text()).trimEnd().split("\n");
-  assert.deepEqual(lines.map((line) => /"number":(\d)/.exec(line)?.[1]), ["1", "2", "3", "4", "5"]);
+  assert.deepEqual(
+    lines.map((line) => /"number":(\d)/.exec(line)?.[1]),
+    ["1", "2", "3", "4", "5"],
+  );
 });
 
 test("a media type that no stream has is 406", async () => {

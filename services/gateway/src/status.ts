@@ -34,7 +34,12 @@ export function registerStatus(
       method: ["GET", "HEAD"],
       url,
       handler: async (request, reply) => {
-        const { status = 200, contentType = "application/json", text, headers = fresh } = await answer();
+        const {
+          status = 200,
+          contentType = "application/json",
+          text,
+          headers = fresh,
+        } = await answer();
         reply.hijack();
         sendAnswer(request.raw, reply.raw, { status, contentType, text, headers }, answers);
       },

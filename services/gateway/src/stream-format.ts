@@ -54,7 +54,7 @@ function usualEvents({ desc, policy }: BoundMethod): StreamFormat {
 
 // The message's type, which names its fields, is only known at run time.
 function parseFields(message: Message): Readonly<Record<string, unknown>> {
-  return message as unknown as Readonly<Record<string, unknown>>;
+  return message;
 }
 
 function jsonLines({ desc }: BoundMethod): StreamFormat {

@@ -67,7 +67,8 @@ function executions(log: ProbeLog): Implementation {
     listExecutions: async () =>
       create(ListExecutionsResponseSchema, { executions: [execution(knownId)] }),
     cancelExecution: async ({ id }) => execution(id),
-    watchExecution: ({ after }, context) => events(after === 100 ? "hang" : "", after, log, context),
+    watchExecution: ({ after }, context) =>
+      events(after === 100 ? "hang" : "", after, log, context),
     listLanguages: async () =>
       create(ListLanguagesResponseSchema, { languages: [{ name: "python", version: "3.11.2" }] }),
   });
@@ -94,7 +95,8 @@ async function* events(
       const text = code === "flood" ? "x".repeat(64 * 1024) : `line ${number}\n`;
       const value = { data: { case: "text", value: text } } as const;
       yield create(ExecutionEventSchema, { number, event: { case: "stdout", value } });
-      if (code === "fail") throw new SylaError("queue_full", "Too many wait.", { retryAfterMs: 250 });
+      if (code === "fail")
+        throw new SylaError("queue_full", "Too many wait.", { retryAfterMs: 250 });
     }
     if (code === "hang") await new Promise<void>((resolve) => context.onAbort(() => resolve()));
   } finally {
@@ -109,6 +111,7 @@ function sandbox(): Implementation {
       yield await refuse();
     },
     listLanguages: refuse,
+    getLanguage: refuse,
     getHost: refuse,
   });
 }

@@ -35,6 +35,7 @@ test("parseTemplate() refuses what is no template", () => {
 test("matchesShape() tells whether a path has a template's shape", () => {
   const template = parseTemplate("/a/{b}/c");
   assert.ok(matchesShape(template, "/a/x/c"));
-  for (const path of ["/a//c", "/a/x/d", "/a/x", "/a/x/c/"]) assert.ok(!matchesShape(template, path));
+  for (const path of ["/a//c", "/a/x/d", "/a/x", "/a/x/c/"])
+    assert.ok(!matchesShape(template, path));
   assert.ok(matchesShape(parseTemplate("/a/{b=**}"), "/a/x/y/z"));
 });

@@ -51,7 +51,8 @@ export function parseTemplate(text: string): Template {
 
 function splitVerb(text: string): { path: string; verb: string } {
   const colon = text.lastIndexOf(":");
-  if (colon < Math.max(text.lastIndexOf("/"), text.lastIndexOf("}"))) return { path: text, verb: "" };
+  if (colon < Math.max(text.lastIndexOf("/"), text.lastIndexOf("}")))
+    return { path: text, verb: "" };
   return { path: text.slice(0, colon), verb: text.slice(colon + 1) };
 }
 

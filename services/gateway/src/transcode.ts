@@ -76,7 +76,8 @@ export function transcode(binding: Binding, parts: RequestParts): Message {
   for (const [index, way] of binding.captured.entries()) {
     addCapture(json, way, parts.captures[index] ?? "", faults);
   }
-  for (const name in parts.query) addParameter(binding, json, name, parts.query[name] ?? "", faults);
+  for (const name in parts.query)
+    addParameter(binding, json, name, parts.query[name] ?? "", faults);
   if (parts.resume !== undefined) resumeAt(json, parts.resume);
   return toMessage(input, json, faults);
 }
@@ -104,13 +105,21 @@ function isObject(json: JsonValue | undefined): json is JsonObject {
 }
 
 // A body that says otherwise is a mistake its caller should hear of.
-function addCapture(json: JsonObject, way: readonly DescField[], text: string, faults: Violation[]): void {
+function addCapture(
+  json: JsonObject,
+  way: readonly DescField[],
+  text: string,
+  faults: Violation[],
+): void {
   const leaf = way.at(-1);
   const holder = holderOf(json, way);
   if (leaf === undefined || holder === undefined) return;
   const value = textToJson(leaf, text);
   const given = [leaf.jsonName, leaf.name].find((name) => Object.hasOwn(holder, name));
-  if (given !== undefined && String(holder[given]) !== text) {
+  const said = given === undefined ? undefined : holder[given];
+  // Numbers may be written as texts, and are one all the same.
+  const same = said === value || (typeof said === "number" && String(said) === text);
+  if (given !== undefined && !same) {
     const pointer = pointerOf(way);
     faults.push({ pointer, detail: `must be what the path says: ${text}`, rule: "path.conflict" });
     return;
@@ -174,7 +183,11 @@ function parameterNames({ input, body, captured }: Binding): string {
   return names.join(", ") || (input.fields.length === 0 ? knownFields(input) : "none");
 }
 
-function isParameter({ body, captured }: Binding, way: readonly DescField[], leaf: DescField): boolean {
+function isParameter(
+  { body, captured }: Binding,
+  way: readonly DescField[],
+  leaf: DescField,
+): boolean {
   if (body.kind === "all" || (body.kind === "field" && way[0] === body.field)) return false;
   const isCaptured = captured.some(
     (other) => other.length === way.length && other.every((field, index) => field === way[index]),

@@ -6,6 +6,7 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { CallContext } from "@syla/kit/call";
 import { SylaError, toSylaError } from "@syla/kit/error";
+import type { Handshake, Peer } from "./peer.ts";
 import { problemType, toProblem } from "./problem.ts";
 
 /** What every WebSocket of the gateway is bound by. */
@@ -19,48 +20,53 @@ export interface SocketRules {
 }
 
 /** Takes a handshake, or throws why not. */
-export type TakeUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+export type TakeUpgrade = (handshake: Handshake) => void;
 
 /** Answers who takes the handshake at a path, if anyone. */
 export type FindUpgrade = (path: string) => TakeUpgrade | undefined;
 
-const finders = new WeakMap<Server, FindUpgrade[]>();
+interface Upgrades {
+  readonly finders: FindUpgrade[];
+  readonly peers: Set<Peer>;
+}
+
+const upgrades = new WeakMap<Server, Upgrades>();
 
 /** Adds a surface to those that take handshakes. */
 export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): void {
-  const known = finders.get(http);
-  if (known !== undefined) return void known.push(find);
-  const all = [find];
-  finders.set(http, all);
+  const known = upgrades.get(http);
+  if (known !== undefined) return void known.finders.push(find);
+  const added: Upgrades = { finders: [find], peers: new Set() };
+  upgrades.set(http, added);
   // `Upgrade: h2c`, as curl --http2 sends it, is an offer that may be passed over: the request is then an ordinary one.
   Object.assign(http, { shouldUpgradeCallback: isWebSocket });
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     try {
-      take(all, rules, request, socket, head);
+      take(added.finders, rules, { request, socket, head, peers: added.peers });
     } catch (thrown) {
       refuse(request, socket, toSylaError(thrown));
     }
   });
 }
 
+/** Tells every peer that the server stops: each is let go as soon as none of its calls runs. */
+export function leavePeers(http: Server): void {
+  for (const peer of upgrades.get(http)?.peers ?? []) peer.leave();
+}
+
 function isWebSocket(request: IncomingMessage): boolean {
   return request.headers.upgrade?.toLowerCase() === "websocket";
 }
 
-function take(
-  all: readonly FindUpgrade[],
-  rules: SocketRules,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-): void {
+function take(finders: readonly FindUpgrade[], rules: SocketRules, handshake: Handshake): void {
+  const { request } = handshake;
   const path = pathOf(request);
-  for (const find of all) {
+  for (const find of finders) {
     const found = isWebSocket(request) ? find(path) : undefined;
     if (found === undefined) continue;
     checkOrigin(request, rules.origins);
-    return found(request, socket, head);
+    return found(handshake);
   }
   throw new SylaError("route_not_found", `There is no WebSocket at ${path}.`);
 }

@@ -7,7 +7,7 @@ import { SylaError, toSylaError } from "@syla/kit/error";
 import { messageWriter } from "./json.ts";
 import type { Peer } from "./peer.ts";
 import { toProblem } from "./problem.ts";
-import { transcode } from "./transcode.ts";
+import { readMessage } from "./read-message.ts";
 
 /** How many messages a client may send ahead of the handler, per call. */
 export const clientCredit = 16;
@@ -35,12 +35,6 @@ export interface CallSink {
   readonly bodyField?: string | undefined;
   /** Called once, when the last frame is sent; with the error, if that is how it ended. */
   done(error: SylaError | undefined): void;
-}
-
-/** A message from its JSON; throws `invalid_request` with the faults. */
-export function readMessage(method: BoundMethod, json: JsonValue | undefined): Message {
-  const binding = { input: method.desc.input, captured: [], body: { kind: "all" } } as const;
-  return transcode(binding, { captures: [], query: {}, body: json });
 }
 
 /** Begins a call with its request, or, for a method that takes a stream, with none. */
@@ -97,7 +91,8 @@ function answersOf(
   context: CallContext,
 ): AsyncIterable<Message> {
   if (stream !== undefined) return stream(request, context);
-  if (unary === undefined || request instanceof Incoming) throw new Error("Cannot call: no request.");
+  if (unary === undefined || request instanceof Incoming)
+    throw new Error("Cannot call: no request.");
   return once(unary(request, context));
 }
 

@@ -2,10 +2,11 @@
 // one of them ends the connection, because its sender and this side no longer agree on what is said.
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { CallContext, callerLeft, type HeaderSource } from "@syla/kit/call";
-import { type BoundMethod, type Dispatcher } from "@syla/kit/dispatch";
+import type { BoundMethod, Dispatcher } from "@syla/kit/dispatch";
 import { SylaError, toSylaError } from "@syla/kit/error";
 import type { Peer } from "./peer.ts";
-import { errorPart, readMessage, type SocketCall, startCall } from "./websocket-call.ts";
+import { readMessage } from "./read-message.ts";
+import { errorPart, type SocketCall, startCall } from "./websocket-call.ts";
 
 const callsMax = 100;
 const refusalsMax = 100;
@@ -30,7 +31,10 @@ export function serveSession(peer: Peer, dispatcher: Dispatcher, headers: Header
       if (calls.size >= callsMax) throw busy();
       if (method === undefined) throw new SylaError("unimplemented", `${path} is not served here.`);
       if (rest.timeoutMs !== undefined) context.deadline = Date.now() + rest.timeoutMs;
-      const done = () => calls.delete(id);
+      const done = () => {
+        calls.delete(id);
+        peer.rest();
+      };
       const request = requestOf(method, rest.request);
       const call = startCall(method, request, context, { peer, id, done }, rest.credit);
       calls.set(id, { call, context });
@@ -52,6 +56,7 @@ export function serveSession(peer: Peer, dispatcher: Dispatcher, headers: Header
     // Frames for a call that has just ended are late, not wrong.
     if (known !== undefined) steer(known, frame);
   });
+  peer.isIdle = () => calls.size === 0;
   peer.onClose(() => {
     for (const { context } of calls.values()) context.abort(callerLeft());
   });
@@ -119,7 +124,8 @@ function readOpen(id: string, json: JsonObject): OpenFrame | string {
   if (typeof method !== "string") return "method is a string.";
   if (Object.keys(others).length > 1) return "A frame has an unknown key.";
   if (credit !== undefined && !isCount(credit, creditMax)) return "credit is a whole number.";
-  if (timeoutMs !== undefined && !isCount(timeoutMs, timeoutMsMax)) return "timeoutMs is a whole number.";
+  if (timeoutMs !== undefined && !isCount(timeoutMs, timeoutMsMax))
+    return "timeoutMs is a whole number.";
   return { kind: "open", id, method, request, credit, timeoutMs };
 }
 

@@ -6,6 +6,7 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { createSurfaceFixture, handlersEnded, knownId, until } from "./surface-fixture.ts";
+import { leavePeers } from "./upgrade.ts";
 import { registerWebsocket } from "./websocket.ts";
 
 interface Frame {
@@ -71,8 +72,14 @@ describe("WebSocket", async () => {
   const address = http.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const url = `ws://127.0.0.1:${port}`;
-  const open = (path = "/ws") => new Client(url + path);
+  const clients: Client[] = [];
+  const open = (path = "/ws") => {
+    const client = new Client(url + path);
+    clients.push(client);
+    return client;
+  };
   after(() => {
+    for (const { socket } of clients) socket.terminate();
     http.close();
     http.closeAllConnections();
   });
@@ -80,7 +87,7 @@ describe("WebSocket", async () => {
   test("answers many calls on one connection, each under its id", async () => {
     const client = open();
     await client.send({ id: "a", method: `${service}/Execute`, request: run("one") });
-    await client.send({ id: "b", method: `/${service}/ExecuteStream`, request: run("") });
+    await client.send({ id: "b", method: `/${service}/ExecuteStream`, request: run("quick") });
     assert.deepEqual(await client.last("a"), { id: "a", end: true });
     assert.equal(client.of("a")[0]?.message?.stdout, "one");
     await client.last("b");
@@ -94,7 +101,12 @@ describe("WebSocket", async () => {
   test("sends no more than the credit given, and the end without any", async () => {
     const client = open();
     const before = log.sent;
-    await client.send({ id: "a", method: `${service}/ExecuteStream`, request: run("flood"), credit: 2 });
+    await client.send({
+      id: "a",
+      method: `${service}/ExecuteStream`,
+      request: run("flood"),
+      credit: 2,
+    });
     await sleep(50);
     assert.equal(client.of("a").length, 2);
     assert.ok(log.sent - before <= 4, `${log.sent - before} were made`);
@@ -103,7 +115,12 @@ describe("WebSocket", async () => {
     assert.equal(client.of("a").length, 5);
     await client.send({ id: "a", cancel: true });
     assert.equal((await client.last("a")).error?.code, "cancelled");
-    await client.send({ id: "b", method: `${service}/ExecuteStream`, request: run(""), credit: 5 });
+    await client.send({
+      id: "b",
+      method: `${service}/ExecuteStream`,
+      request: run("quick"),
+      credit: 5,
+    });
     assert.equal((await client.last("b")).end, true);
     await handlersEnded(log);
     client.socket.close();
@@ -130,7 +147,12 @@ describe("WebSocket", async () => {
 
   test("ends a call at its timeout", async () => {
     const client = open();
-    await client.send({ id: "a", method: `${service}/Execute`, request: run("hang"), timeoutMs: 30 });
+    await client.send({
+      id: "a",
+      method: `${service}/Execute`,
+      request: run("hang"),
+      timeoutMs: 30,
+    });
     assert.equal((await client.last("a")).error?.code, "deadline_exceeded");
     await handlersEnded(log);
     client.socket.close();
@@ -143,7 +165,10 @@ describe("WebSocket", async () => {
     await client.send({ id: "a", end: true });
     await client.last("a");
     assert.ok(client.of("a").some(({ credit }) => credit === 8));
-    assert.equal(client.of("a").find(({ message }) => message)?.message?.text, "m ".repeat(12).trim());
+    assert.equal(
+      client.of("a").find(({ message }) => message)?.message?.text,
+      "m ".repeat(12).trim(),
+    );
     await client.send({ id: "b", method: "syla.probe.v1.ProbeService/Chat" });
     await client.send({ id: "b", message: { text: "hi" } });
     await until(() => client.of("b").length === 1, "the answer");
@@ -166,7 +191,12 @@ describe("WebSocket", async () => {
     const client = open();
     await client.send({ id: "a", method: `${service}/ExecuteStream`, request: run("hang") });
     await client.send({ id: "b", method: `${service}/Execute`, request: run("hang") });
-    await client.send({ id: "c", method: `${service}/ExecuteStream`, request: run("flood"), credit: 1 });
+    await client.send({
+      id: "c",
+      method: `${service}/ExecuteStream`,
+      request: run("flood"),
+      credit: 1,
+    });
     await until(() => client.of("a").length === 5, "five events");
     client.socket.terminate();
     await handlersEnded(log);
@@ -199,8 +229,36 @@ describe("WebSocket", async () => {
     await handlersEnded(log);
   });
 
+  test("of a server that stops is let go when its calls have ended", async () => {
+    const idle = open();
+    const busy = open();
+    await busy.send({
+      id: "a",
+      method: `${service}/ExecuteStream`,
+      request: run("flood"),
+      credit: 1,
+    });
+    await until(
+      () => busy.of("a").length === 1 && idle.socket.readyState === WebSocket.OPEN,
+      "both",
+    );
+    leavePeers(http);
+    await until(() => idle.closed === 1001, "the idle one was let go");
+    assert.equal(busy.closed, undefined);
+    await busy.send({ id: "a", cancel: true });
+    await until(() => busy.closed === 1001, "the busy one was let go");
+    await handlersEnded(log);
+  });
+
   test("ends a connection that does not speak the protocol", async () => {
-    for (const text of ["{", "[]", '{"id":5}', '{"id":"a","end":false}', '{"id":"a","x":1}', '{"id":""}']) {
+    for (const text of [
+      "{",
+      "[]",
+      '{"id":5}',
+      '{"id":"a","end":false}',
+      '{"id":"a","x":1}',
+      '{"id":""}',
+    ]) {
       const client = open();
       await new Promise((resolve) => client.socket.once("open", resolve));
       client.socket.send(text);
@@ -219,15 +277,18 @@ describe("WebSocket", async () => {
   test("streams a REST path's messages, from its query and from the first frame", async () => {
     const watch = open(`/api/v1/executions/${knownId}/events?after=2`);
     assert.equal((await watch.last()).end, true);
-    assert.deepEqual(watch.frames.map(({ message }) => message?.number), [3, 4, 5, undefined]);
+    assert.deepEqual(
+      watch.frames.map(({ message }) => message?.number),
+      [3, 4, 5, undefined],
+    );
     await until(() => watch.closed === 1000, "the connection's end");
     const stream = open("/api/v1/executions:stream");
-    await stream.send({ language: "python", code: "" });
+    await stream.send({ language: "python", code: "quick" });
     assert.equal((await stream.last()).end, true);
     assert.equal(stream.frames.length, 6);
     const wrong = open("/api/v1/executions:stream");
     await wrong.send({ language: "" });
-    assert.equal((await wrong.last()).error?.errors?.[0]?.pointer, "");
+    assert.equal((await wrong.last()).error?.errors?.[0]?.pointer, "/language");
     await until(() => wrong.closed === 4400, "the connection's end");
     const gone = open(`/api/v1/executions/${knownId}/events?after=100`);
     await until(() => log.started > log.ended, "the handler began");

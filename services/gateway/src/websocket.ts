@@ -32,18 +32,18 @@ export function registerWebsocket(http: Server, dispatcher: Dispatcher, rules: S
     perMessageDeflate: false,
     maxPayload: rules.frameBytesMax,
   });
-  const session: TakeUpgrade = (request, socket, head) =>
-    openPeer(server, { request, socket, head }, rules.heartbeatMs, (peer) =>
-      serveSession(peer, methods, new NodeHeaders(request.headers)),
+  const session: TakeUpgrade = (handshake) =>
+    openPeer(server, handshake, rules.heartbeatMs, (peer) =>
+      serveSession(peer, methods, new NodeHeaders(handshake.request.headers)),
     );
   onUpgrade(http, rules, (path) => {
     if (path === sessionPath) return session;
     const match = matchStream(routes, path);
     if (match === undefined) return undefined;
-    return (request, socket, head) => {
-      const timeoutMs = parseTimeout(request.headers);
-      openPeer(server, { request, socket, head }, rules.heartbeatMs, (peer) =>
-        serveStream(peer, match, request, timeoutMs),
+    return (handshake) => {
+      const timeoutMs = parseTimeout(handshake.request.headers);
+      openPeer(server, handshake, rules.heartbeatMs, (peer) =>
+        serveStream(peer, match, handshake.request, timeoutMs),
       );
     };
   });
@@ -66,7 +66,7 @@ function serveStream(
   });
   const { binding, method } = match.route;
   const bodyField = binding.body.kind === "field" ? binding.body.field.jsonName : undefined;
-  const done = (error: SylaError | undefined) =>
+  const finish = (error: SylaError | undefined) =>
     error === undefined
       ? peer.close(normalEnd, "")
       : peer.close(errorBase + error.httpStatus, error.code);
@@ -74,11 +74,13 @@ function serveStream(
     try {
       const query = queryOf(request, match);
       const message = transcode(binding, { captures: match.captures, query, body });
-      const sink = { peer, id: undefined, bodyField, done };
+      const sink = { peer, id: undefined, bodyField, done: finish };
       return startCall(method, message, context, sink, undefined);
     } catch (thrown) {
       const error = toSylaError(thrown);
-      void peer.send(`{${errorPart(error, method, context, { bodyField })}}`).then(() => done(error));
+      void peer
+        .send(`{${errorPart(error, method, context, { bodyField })}}`)
+        .then(() => finish(error));
       return undefined;
     }
   };
@@ -111,7 +113,10 @@ function queryOf(
   for (const name of new Set(parameters.keys())) query[name] = parameters.getAll(name);
   const field = route.method.policy.resumeField;
   const last = request.headers["last-event-id"];
-  const jsonName = route.method.desc.input.fields.find(({ localName }) => localName === field)?.jsonName;
-  if (jsonName === undefined || typeof last !== "string" || query[jsonName] !== undefined) return query;
+  const jsonName = route.method.desc.input.fields.find(
+    ({ localName }) => localName === field,
+  )?.jsonName;
+  if (jsonName === undefined || typeof last !== "string" || query[jsonName] !== undefined)
+    return query;
   return { ...query, [jsonName]: last };
 }

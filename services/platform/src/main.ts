@@ -1,32 +1,81 @@
-import { openDataDirectory } from "@syla/kit/data-directory";
-import { openDatabase } from "@syla/kit/database";
-import { mergeDispatchers } from "@syla/kit/dispatch";
-import { createLog } from "@syla/kit/log";
-import { createMetrics } from "@syla/kit/metrics";
-import { systemClock } from "@syla/kit/clock";
-import { validation } from "@syla/kit/validate";
-import { startExecution, executionDefaults } from "@syla/execution";
-import { startSandbox, sandboxDefaults } from "@syla/sandbox";
-import { startGateway, gatewayDefaults } from "@syla/gateway";
+// Runs Syla: all services in one process until it is told to stop. `--embedded` is for programs that start a platform
+// of their own: it says where it serves in one JSON line and ends with its standard input. `doctor --json` probes.
+import { readFileSync } from "node:fs";
+import { SylaError } from "@syla/kit/error";
+import { runService } from "@syla/kit/lifecycle";
+import { createLog, type Log } from "@syla/kit/log";
+import { renderBanner } from "./banner.ts";
+import { type Configuration, readConfiguration } from "./configuration.ts";
+import { printDiagnosis } from "./doctor.ts";
+import { Platform } from "./platform.ts";
 
-const log = createLog({ level: (process.env.LOG_LEVEL as any) ?? "info", name: "syla" });
-const t0 = performance.now();
-const lap = (s: string) => console.error(s, Math.round(performance.now() - t0));
-const data = await openDataDirectory(process.env.SYLA_DATA ?? ".syla");
-const metrics = createMetrics();
-const interceptors = [validation()];
-const database = await openDatabase({ dataDirectory: data, log });
-lap("database");
-const sandbox = await startSandbox({ config: sandboxDefaults, dataDirectory: data.path, interceptors, log });
-lap("sandbox");
-const execution = await startExecution({ config: executionDefaults, database, sandbox: sandbox.dispatcher, interceptors, key: Buffer.alloc(32), clock: systemClock, log, metrics });
-lap("execution");
-const gateway = await startGateway({
-  dispatcher: mergeDispatchers([execution.dispatcher]), config: { ...gatewayDefaults, restPort: Number(process.env.REST_PORT ?? 8080), grpcPort: Number(process.env.GRPC_PORT ?? 9090) }, log,
-  health: { live: () => true, ready: async () => ({ ready: true, checks: {} }) },
-  metrics: { text: async () => ({ contentType: metrics.contentType, body: await metrics.text() }) },
-} as any);
-lap("gateway");
-console.log(JSON.stringify({ ready: true, url: gateway.restUrl }));
-sandbox.firstRuns.then(() => { lap("firstruns"); for (const l of sandbox.languages()) console.error(l.language.name, l.language.version, l.firstRun); });
-process.stdin.resume(); process.stdin.on("end", async () => { await gateway.close(); await execution.drain(AbortSignal.timeout(1)); await sandbox.stop(); await execution.stop(); await database.close(); await data.close(); process.exit(0); });
+/** How long the banner waits for the languages' first runs. */
+const firstRunsMsMax = 3000;
+
+async function main(args: readonly string[]): Promise<void> {
+  const configuration = await readConfiguration();
+  if (args[0] === "doctor") return printDiagnosis(configuration.platform.dataDirectory);
+  const log = createLog({ level: configuration.platform.logLevel, name: "syla" });
+  const embedded = args.includes("--embedded");
+  const platform = new Platform({ configuration, version: version(), log });
+  const options = { log, drainMsMax: configuration.platform.drainMs };
+  if (embedded) {
+    const signal = standardInputEnd();
+    await runService(platform.parts, { ...options, signal, onReady: () => printReady(platform) });
+    return;
+  }
+  const onReady = () => void welcome(platform, configuration, log);
+  await runService(platform.parts, { ...options, onReady });
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  const manifest: unknown = JSON.parse(text);
+  if (typeof manifest === "object" && manifest !== null && "version" in manifest) {
+    return String(manifest.version);
+  }
+  return "unknown";
+}
+
+function standardInputEnd(): AbortSignal {
+  const ended = new AbortController();
+  process.stdin.resume();
+  for (const event of ["end", "close", "error"]) process.stdin.once(event, () => ended.abort());
+  return ended.signal;
+}
+
+function printReady({ gateway }: Platform): void {
+  const { restUrl: url, grpcAddress } = gateway;
+  process.stdout.write(`${JSON.stringify({ ready: true, url, grpcAddress })}\n`);
+}
+
+async function welcome(platform: Platform, configuration: Configuration, log: Log): Promise<void> {
+  const { sandbox, gateway, data } = platform;
+  if (configuration.sandbox.prepare) {
+    const firstRuns = sandbox.runFirst().catch((error: unknown) => {
+      log.warn({ error }, "the languages' first runs did not end");
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, firstRunsMsMax)));
+    await Promise.race([firstRuns, patience]);
+    clearTimeout(timer);
+  }
+  const { restUrl, grpcAddress } = gateway;
+  const banner = {
+    version: version(),
+    restUrl,
+    grpcAddress,
+    dataDirectory: data.path,
+    languages: sandbox.languages(),
+    unavailable: sandbox.unavailable,
+  };
+  process.stdout.write(renderBanner(banner));
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof SylaError) || error.code === "internal") throw error;
+  process.stderr.write(`syla: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,8 +1,8 @@
 /*
  * syla-agent: the two small programs that a jail is started with, in one static binary.
  *
- *   spawn    outside: starts jails for the host, each in its cgroups from birth     (spawn.c)
- *   init     inside:  PID 1; closes the last doors, then serves the host on fd 3    (enter.c, run.c)
+ *   spawn    outside: starts jails for the host, each in its cgroups from birth   (spawn.c)
+ *   init     inside:  PID 1; closes the last doors, then serves the host on fd 3  (enter.c, run.c)
  *
  * README.md beside this file is the protocol. Everything here is single-threaded, allocates nothing
  * after start, and treats the host's frames as trusted and the program's behaviour as hostile.
@@ -106,6 +106,7 @@ _Noreturn void fail(const char *stage, const char *message);
 int spawn_main(int argc, char **argv);
 
 int enter_main(int argc, char **argv);
+int serve_main(void);
 _Noreturn void serve(void);
 
 /* files.c: in by FILE frames, out by COLLECT; both below /work, neither through a link. */

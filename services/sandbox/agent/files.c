@@ -1,7 +1,7 @@
 /*
- * Files into and out of /work, from inside the jail and with the program's own rights: the host never
- * touches by path what the program could have touched. Every component is opened by descriptor and
- * without following links, so a name means what it says or is refused.
+ * Files into and out of /work, from inside the jail and with the program's own rights: the host
+ * never touches by path what the program could have touched. Every component is opened by
+ * descriptor and without following links, so a name means what it says or is refused.
  */
 #include "agent.h"
 

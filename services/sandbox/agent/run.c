@@ -1,7 +1,7 @@
 /*
  * serve() and the one program it runs at a time.
  *
- *   idle --EXEC--> running --main process ends, or a limit, or KILL--> ending --pipes at EOF--> idle
+ *   idle --EXEC--> running --its end, a limit, or KILL--> ending --pipes at EOF--> idle
  *
  * `running` waits at once for: frames, the program's two pipes (only while there is room to forward
  * what they give), SIGCHLD and the wall clock. `ending` has killed and reaped everything but PID 1,
@@ -111,13 +111,17 @@ static bool read_request(struct request *q) {
   return !r.bad && q->argv[0] != NULL;
 }
 
+/* Never above what the host itself is held to: without powers that cannot be raised. */
 static bool limit(__rlimit_resource_t resource, uint64_t value) {
-  struct rlimit both = {.rlim_cur = value, .rlim_max = value};
+  struct rlimit both;
+  if (getrlimit(resource, &both) != 0) return false;
+  if (both.rlim_max == RLIM_INFINITY || value < both.rlim_max) both.rlim_max = value;
+  both.rlim_cur = both.rlim_max;
   return setrlimit(resource, &both) == 0;
 }
 
-/* 0 leaves a limit as it is. The soft CPU limit gives SIGXCPU, which says why; the hard one a second
-   later ends a program that ignores it. */
+/* 0 leaves a limit as it is. The soft CPU limit gives SIGXCPU, which says why; the hard one a
+   second later ends a program that ignores it. */
 static bool set_limits(const struct request *q) {
   struct rlimit cpu = {.rlim_cur = q->cpu_seconds, .rlim_max = (rlim_t)q->cpu_seconds + 1};
   return limit(RLIMIT_CORE, 0) && (q->cpu_seconds == 0 || setrlimit(RLIMIT_CPU, &cpu) == 0) &&
@@ -333,7 +337,8 @@ static void forward(int which) {
   if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, process, taken);
   s->left -= taken;
   if (taken == (size_t)n) return;
-  /* The program may have ended on its own with the excess still in the pipe: it is told the same. */
+  /* The program may have ended on its own with the excess still in the pipe: it is told the same.
+     */
   if (state == ENDING && reason == REASON_NONE) reason = which == 0 ? REASON_STDOUT : REASON_STDERR;
   end_because(which == 0 ? REASON_STDOUT : REASON_STDERR);
   close_stream(s); /* not before the end: a write to it then would end the program by SIGPIPE */

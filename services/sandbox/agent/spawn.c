@@ -1,9 +1,9 @@
 /*
  * spawn DIRECTORY
  *
- * Starts jails for the host. A process of its own because of what a fork costs: the kernel copies the
- * page tables of the one who forks, and a Node process of 90 MB takes 1.7 to 2.2 ms for it, then
- * faults on every page it touches; this one takes 0.1 ms.
+ * Starts jails for the host. A process of its own because of what a fork costs: the kernel copies
+ * the page tables of the one who forks, and a Node process of 90 MB takes 1.7 to 2.2 ms for it,
+ * then faults on every page it touches; this one takes 0.1 ms.
  *
  * It listens on DIRECTORY/spawn.sock. One connection is one jail: its first bytes are the request
  *   u32 length, u32 id, then `length` bytes: NUL-terminated [--cgroup-v1 DIR]... [--cgroup-v2 DIR]
@@ -13,9 +13,10 @@
  * kill. When that closes, the host is gone: it ends, and by PDEATHSIG every jail with it.
  *
  * How a jail gets into its cgroups: when somebody else writes its pid to cgroup.procs, the kernel
- * takes cgroup_threadgroup_rwsem for writing, which waits for an RCU grace period: 9 ms measured, for
- * each v1 controller. It skips that lock when a thread moves itself by writing 0 to v1's `tasks`: 20
- * us. v2 has no such file for whole processes, but can start a child inside a cgroup (Linux 5.7).
+ * takes cgroup_threadgroup_rwsem for writing, which waits for an RCU grace period: 9 ms measured,
+ * for each v1 controller. It skips that lock when a thread moves itself by writing 0 to v1's
+ * `tasks`: 20 us. v2 has no such file for whole processes, but can start a child inside a cgroup
+ * (Linux 5.7).
  */
 #include "agent.h"
 
@@ -217,27 +218,32 @@ static int listen_at(const char *directory) {
 
 static void nothing_to_do(int signal) { (void)signal; }
 
-static void wait_and_handle(int listener, const sigset_t *mask) {
+static _Noreturn void end_with_host(const char *directory) {
+  unlink("spawn.sock");
+  if (chdir("/") == 0) rmdir(directory);
+  _exit(0);
+}
+
+/* False when the host is gone. */
+static bool wait_and_handle(int listener, const sigset_t *mask) {
   struct pollfd fds[2 + WAITING_MAX];
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
   fds[1] = (struct pollfd){.fd = waiting_count < WAITING_MAX ? listener : -1, .events = POLLIN};
   for (int i = 0; i < waiting_count; i++)
     fds[2 + i] = (struct pollfd){.fd = waiting[i], .events = POLLIN};
   int count = waiting_count;
-  if (ppoll(fds, (nfds_t)(2 + count), NULL, mask) < 0) return; /* SIGCHLD */
-  if (fds[0].revents != 0 && !hear_kill()) {
-    unlink("spawn.sock");
-    _exit(0);
-  }
+  if (ppoll(fds, (nfds_t)(2 + count), NULL, mask) < 0) return true; /* SIGCHLD */
+  if (fds[0].revents != 0 && !hear_kill()) return false;
   for (int i = count - 1; i >= 0; i--) { /* from the end, as the last takes a removed one's place */
     if (fds[2 + i].revents == 0) continue;
     start_jail(waiting[i]);
     close(waiting[i]);
     waiting[i] = waiting[--waiting_count];
   }
-  if (fds[1].revents == 0) return;
+  if (fds[1].revents == 0) return true;
   int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   if (connection >= 0) waiting[waiting_count++] = connection;
+  return true;
 }
 
 int spawn_main(int argc, char **argv) {
@@ -258,8 +264,7 @@ int spawn_main(int argc, char **argv) {
   if (argc != 1 || null_fd < 0) fail("spawn", "usage: syla-agent spawn DIRECTORY");
   int listener = listen_at(argv[0]);
   tell_end(0, 0, "", 0); /* listening */
-  for (;;) {
-    reap();
-    wait_and_handle(listener, &open_mask);
-  }
+  do reap();
+  while (wait_and_handle(listener, &open_mask));
+  end_with_host(argv[0]);
 }

@@ -38,7 +38,8 @@ export function assemble(program: readonly Instruction[]): Uint8Array {
   const instructions = program.filter((instruction) => instruction.op !== "label");
   if (instructions.length === 0 || instructions.length > INSTRUCTIONS_MAX) {
     throw new RangeError(
-      `Cannot assemble ${instructions.length} instructions: the kernel takes 1 to ${INSTRUCTIONS_MAX}`,
+      `Cannot assemble ${instructions.length} instructions: ` +
+        `the kernel takes 1 to ${INSTRUCTIONS_MAX}`,
     );
   }
   if (instructions.at(-1)?.op !== "return") {

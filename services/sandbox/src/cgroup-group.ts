@@ -1,6 +1,6 @@
 /**
- * What one run's cgroup can be asked and told, in its two forms. Files that are read on every run are
- * held open: re-reading an open cgroup file takes 5 us, opening and reading it 20.
+ * What one run's cgroup can be asked and told, in its two forms. Files that are read on every run
+ * are held open: re-reading an open cgroup file takes 5 us, opening and reading it 20.
  */
 import {
   closeSync,

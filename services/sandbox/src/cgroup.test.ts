@@ -1,4 +1,4 @@
-/** Cgroups on this host for real, and the layouts it does not have on a directory of plain files. */
+/** Cgroups on this host for real, and layouts it does not have on a directory of plain files. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -69,12 +69,32 @@ describe("detectCgroups()", () => {
 });
 
 describe("openCgroups() on v2", () => {
-  it("makes a slot with its limits, swap off where there is swap", async () => {
+  it("makes slots with their limits, and counts by the kernel's files", async () => {
     const home = v2Tree("delegated", "cpu io memory pids");
     const paths = host("delegated.m", [V2_MOUNT(home)], ["0::/"]);
-    const name = await parentName(paths, home);
-    const parent = join(home, name);
-    assert.equal(existsSync(parent), false);
+    const cgroups = await openCgroups({ paths });
+    assert.equal(cgroups.kind, "v2");
+    const slot = cgroups.acquire(LIMITS);
+    const [option, group = ""] = slot.launchArguments;
+    assert.equal(option, "--cgroup-v2");
+    const read = (name: string): string => readFileSync(join(group, name), "utf8");
+    assert.equal(read("memory.max"), String(LIMITS.memoryBytes));
+    assert.equal(read("pids.max"), String(LIMITS.pids));
+    assert.equal(read("cpu.max"), "50000 100000");
+    assert.equal(read("../cgroup.subtree_control"), "+memory +pids +cpu +io");
+    writeFileSync(join(group, "cpu.stat"), "usage_usec 123\nuser_usec 100\n");
+    writeFileSync(join(group, "memory.peak"), "4096\n");
+    writeFileSync(join(group, "memory.events"), "low 0\noom 2\noom_kill 1\n");
+    writeFileSync(join(group, "pids.events"), "max 3\n");
+    writeFileSync(join(group, "io.stat"), "8:0 rbytes=10 wbytes=5 rios=1\n8:1 rbytes=1 wbytes=0\n");
+    assert.deepEqual(slot.usage(), {
+      cpuUs: 123,
+      memoryPeakBytes: 4096,
+      oomKills: 1,
+      pidsMaxHits: 3,
+      ioBytes: 16,
+    });
+    await cgroups.close();
   });
 
   it("refuses, with what to do, when memory or pids is not handed down", async () => {
@@ -87,26 +107,12 @@ describe("openCgroups() on v2", () => {
     const home = v2Tree("moved", "cpu memory pids");
     mkdirSync(join(home, "syla-supervisor"));
     const paths = host("moved.m", [V2_MOUNT(home)], ["0::/syla-supervisor"]);
-    await parentName(paths, home);
+    const cgroups = await openCgroups({ paths });
+    const group = cgroups.acquire(LIMITS).launchArguments[1] ?? "";
+    assert.equal(dirname(dirname(group)), home);
+    await cgroups.close();
   });
 });
-
-/** Opens, and answers the name of the parent group that was made; plain files are cleared by hand. */
-const parentName = async (
-  paths: { mountinfo: string; membership: string },
-  home: string,
-): Promise<string> => {
-  const stat = readFileSync("/proc/self/stat", "utf8");
-  const start = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  const name = `syla-${process.pid}-${start}`;
-  const parent = join(home, name);
-  // The kernel makes a group's files; here they must be there when the parent is made.
-  const opening = openCgroups({ paths });
-  await assert.rejects(opening, /ENOENT.*cgroup.controllers/s);
-  assert.ok(existsSync(parent), "the parent group is where it should be");
-  rmSync(parent, { recursive: true });
-  return name;
-};
 
 describe("openCgroups() on this host", () => {
   it("limits, counts and cleans a slot, and uses it again", async () => {

@@ -1,6 +1,7 @@
 /**
- * Cgroups for runs: `syla-<pid>-<start time>` below our own group, and in it slots that are made once
- * and used again and again. A process joins its slot by itself (see ../agent/launch.c for why).
+ * Cgroups for runs: `syla-<pid>-<start time>` below our own group, and in it slots that are made
+ * once and used again and again. A process joins its slot by itself (see ../agent/launch.c for
+ * why).
  *
  * The parent's name says which process owns it, so that what a kill -9 left behind is recognised by
  * the next start and removed, and what a living platform beside us uses is not.
@@ -29,7 +30,7 @@ export const CGROUP_REMEDY =
   'or set the limits to "rlimit" (weaker)';
 
 export interface CgroupOptions {
-  /** "rlimit" does without cgroups: per process limits only, no shared account. Default "cgroup". */
+  /** "rlimit" does without cgroups: limits per process, no shared account. Default "cgroup". */
   readonly limits?: "cgroup" | "rlimit";
   readonly paths?: CgroupPaths;
 }
@@ -107,13 +108,18 @@ const openV2 = async (own: string, name: string): Promise<Cgroups> => {
   // An earlier start may have moved us (or the shell that started us) into the leaf.
   const home = basename(own) === SUPERVISOR ? dirname(own) : own;
   await removeStale(home);
-  enableControllers(home);
+  const wanted = wantedOf(home);
+  enableControllers(home, wanted);
   const parent = join(home, name);
   mkdirSync(parent);
-  writeFileSync(join(parent, "cgroup.subtree_control"), wantedOf(parent));
-  return slots("v2", (index) => openGroupV2(join(parent, `slot-${index}`)), () => {
-    removeDirectory(parent);
-  });
+  writeFileSync(join(parent, "cgroup.subtree_control"), wanted);
+  return slots(
+    "v2",
+    (index) => openGroupV2(join(parent, `slot-${index}`)),
+    () => {
+      removeDirectory(parent);
+    },
+  );
 };
 
 const words = (path: string): string[] => readFileSync(path, "utf8").split(/\s+/).filter(Boolean);
@@ -133,8 +139,7 @@ const wantedOf = (directory: string): string => {
  * A v2 group either holds processes or hands controllers down, never both. So when ours holds any
  * (us, for one), they move to a leaf of their own first.
  */
-const enableControllers = (home: string): void => {
-  const wanted = wantedOf(home);
+const enableControllers = (home: string, wanted: string): void => {
   const control = join(home, "cgroup.subtree_control");
   const enabled = words(control);
   if (wanted.split(" ").every((one) => enabled.includes(one.slice(1)))) return;

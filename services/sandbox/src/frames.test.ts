@@ -1,7 +1,13 @@
 /** The parser's promises: whole frames whatever the cuts, and an error for anything else. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type AgentFrame, FrameError, createFrameParser, execFrames, fileFrames } from "./frames.ts";
+import {
+  type AgentFrame,
+  FrameError,
+  createFrameParser,
+  execFrames,
+  fileFrames,
+} from "./frames.ts";
 
 const bytesOf = (type: number, payload: Buffer, process = 7): Buffer => {
   const header = Buffer.alloc(8);
@@ -35,7 +41,10 @@ describe("createFrameParser()", () => {
       exit(0, 0, 3),
     ]);
     const whole = parseAll([stream]);
-    assert.deepEqual(whole.map((frame) => frame.type), ["ready", "started", "stdout", "exit"]);
+    assert.deepEqual(
+      whole.map((frame) => frame.type),
+      ["ready", "started", "stdout", "exit"],
+    );
     for (let cut = 1; cut < stream.length; cut++) {
       assert.deepEqual(parseAll([stream.subarray(0, cut), stream.subarray(cut)]), whole);
     }
@@ -98,7 +107,10 @@ describe("the encoders", () => {
   it("cut what is longer than a frame", () => {
     const frames = fileFrames({ path: "f", content: Buffer.alloc(200_000) });
     const data = frames.filter((bytes) => bytes.length !== 8);
-    assert.deepEqual(data.map((bytes) => bytes.length), [10, 65_536, 65_536, 65_536, 3_392, 0]);
+    assert.deepEqual(
+      data.map((bytes) => bytes.length),
+      [10, 65_536, 65_536, 65_536, 3_392, 0],
+    );
   });
 
   it("refuse strings with NUL, and arguments that the agent cannot hold", () => {

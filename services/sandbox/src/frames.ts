@@ -1,12 +1,12 @@
 /**
- * The bytes between the host and the agent inside a jail (see ../agent/README.md): encoders for what
- * the host says, a parser for what it hears. The agent is ours, but it lives beside untrusted code,
- * so the parser believes nothing: whatever does not fit throws, and the caller ends the jail.
+ * The bytes between the host and the agent inside a jail (see ../agent/README.md): encoders for
+ * what the host says, a parser for what it hears. The agent is ours, but it lives beside untrusted
+ * code, so the parser believes nothing: whatever does not fit throws, and the caller ends the jail.
  */
 
-export const PAYLOAD_BYTES_MAX = 65_536;
+const PAYLOAD_BYTES_MAX = 65_536;
 /** argv and env together, and their lengths, as the agent's buffer holds them. */
-export const EXEC_BYTES_MAX = 1024 * 1024;
+const EXEC_BYTES_MAX = 1024 * 1024;
 const HEADER_BYTES = 8;
 const FLAG_MORE = 1;
 
@@ -169,14 +169,7 @@ export const collectFrame = (wanted: readonly WantedArtifact[]): Uint8Array[] =>
 };
 
 export const END_REASONS = ["none", "timeout", "stdout", "stderr", "killed"] as const;
-export const START_STAGES = [
-  "none",
-  "files",
-  "streams",
-  "directory",
-  "limits",
-  "execute",
-] as const;
+export const START_STAGES = ["none", "files", "streams", "directory", "limits", "execute"] as const;
 
 /** How a program ended, as the agent saw it. */
 export interface ProgramEnd {

@@ -13,7 +13,7 @@ import { detectCgroups } from "./cgroup-detect.ts";
 import { openJail } from "./jail.ts";
 import { openSpawner } from "./jail-spawner.ts";
 import { outcomeOf } from "./jail-outcome.ts";
-import { prepareRoot } from "./root.ts";
+import { isPrivileged, prepareRoot } from "./root.ts";
 import { seccompFilter } from "./seccomp.ts";
 
 export interface Capability {
@@ -45,7 +45,7 @@ const probeBubblewrap = async (): Promise<Finding> => {
 };
 
 const probeNamespaces = async (): Promise<Finding> => {
-  const user = process.getuid?.() === 0 ? [] : ["--unshare-user"];
+  const user = isPrivileged() ? [] : ["--unshare-user"];
   const all = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"];
   const root = ["--ro-bind", "/", "/", "--proc", "/proc"];
   const program = ["unshare", "--user", "--map-current-user", "true"];
@@ -111,7 +111,7 @@ const probeJail = async (): Promise<Finding> => {
     const cgroups = await openCgroups();
     closes.unshift(cgroups.close);
     const spawner = await openSpawner({ agentPath });
-    closes.unshift(spawner.close);
+    closes.unshift(() => spawner.close());
     const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
     const disk = { diskBytes: MIB, diskInodes: 100 };
     const jail = openJail({ root, spawner, slot, filter: seccompFilter(), ...disk });

@@ -1,4 +1,4 @@
-/** The files that a COLLECT brings out, put together from the agent's frames and checked against it. */
+/** The files that a COLLECT brings out, put together from the agent's frames and checked. */
 import type { AgentFrame, WantedArtifact } from "./frames.ts";
 
 export type Artifact =

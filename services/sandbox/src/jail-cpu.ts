@@ -1,7 +1,7 @@
 /**
  * The limit on CPU time of all of a jail's processes together, which no rlimit can express: judged
- * from the cgroup's account, at the earliest moment at which it could have been reached, and again at
- * the next such moment. A program that mostly waits costs a few looks and not a poll.
+ * from the cgroup's account, at the earliest moment at which it could have been reached, and again
+ * at the next such moment. A program that mostly waits costs a few looks and not a poll.
  */
 import { availableParallelism } from "node:os";
 import type { CgroupSlot } from "./cgroup.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildAgent } from "./agent-build.ts";
-import { type CgroupLimits, type Cgroups, openCgroups } from "./cgroup.ts";
+import { type CgroupLimits, type CgroupOptions, type Cgroups, openCgroups } from "./cgroup.ts";
 import { type Jail, openJail } from "./jail.ts";
 import { type Spawner, openSpawner } from "./jail-spawner.ts";
 import type { Step, StepEnd } from "./jail-step.ts";
@@ -61,25 +61,27 @@ export const runIn = async (
   };
 };
 
-export const openFixture = async (): Promise<JailFixture> => {
+export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixture> => {
   const directory = mkdtempSync(join(tmpdir(), "jail-test-"));
-  const agent = await buildAgent({ directory: join(tmpdir(), "syla-agent-test") });
+  const agent = await buildAgent({
+    directory: join(tmpdir(), `syla-agent-test-${process.getuid?.()}`),
+  });
   const root = prepareRoot({ directory: join(directory, "root"), agentPath: agent.path });
-  const cgroups = await openCgroups();
+  const cgroups = await openCgroups(options);
   const spawner = await openSpawner({ agentPath: agent.path });
   const filter = seccompFilter();
-  const open = (options: RunOptions = {}): Jail => {
-    const limits = { memoryBytes: 256 * MIB, pids: 64, ...options.cgroup };
-    const { diskBytes = 16 * MIB, diskInodes = 1000 } = options;
+  const open = (wanted: RunOptions = {}): Jail => {
+    const limits = { memoryBytes: 256 * MIB, pids: 64, ...wanted.cgroup };
+    const { diskBytes = 16 * MIB, diskInodes = 1000 } = wanted;
     const slot = cgroups.acquire(limits);
     const jail = openJail({ root, spawner, slot, filter, diskBytes, diskInodes });
-    for (const file of options.files ?? []) jail.writeFile(file);
+    for (const file of wanted.files ?? []) jail.writeFile(file);
     return jail;
   };
-  const run = async (argv: readonly string[], options: RunOptions = {}): Promise<RunResult> => {
-    const jail = open(options);
+  const run = async (argv: readonly string[], wanted?: RunOptions): Promise<RunResult> => {
+    const jail = open(wanted);
     try {
-      return await runIn(jail, argv, options);
+      return await runIn(jail, argv, wanted);
     } finally {
       await jail.close();
     }
@@ -89,7 +91,7 @@ export const openFixture = async (): Promise<JailFixture> => {
     spawner,
     open,
     run,
-    python: (code, options) => run(["/usr/bin/python3", "-c", code], options),
+    python: (code, wanted) => run(["/usr/bin/python3", "-c", code], wanted),
     close: async () => {
       await spawner.close();
       await cgroups.close();

@@ -1,7 +1,7 @@
 /**
- * Why a run ended, in one word. Several things may be true at once (a program that ran out of memory
- * was also killed by a signal), so this is an order of precedence: first what we did to it, then the
- * limit it ran into, then what it did itself.
+ * Why a run ended, in one word. Several things may be true at once (a program that ran out of
+ * memory was also killed by a signal), so this is an order of precedence: first what we did to it,
+ * then the limit it ran into, then what it did itself.
  */
 import type { CgroupUsage } from "./cgroup.ts";
 import type { JailUsage, ProgramEnd } from "./frames.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
@@ -8,7 +8,24 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { buildAgent } from "./agent-build.ts";
 import { type Spawner, openSpawner } from "./jail-spawner.ts";
 
-const agent = await buildAgent({ directory: join(tmpdir(), "syla-agent-test") });
+const agent = await buildAgent({
+  directory: join(tmpdir(), `syla-agent-test-${process.getuid?.()}`),
+});
+
+/** Our group in the v2 tree, if there is one where we may make groups. */
+function cgroup2Directory(): string | undefined {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const point = mounts.find((line) => line.includes(" - cgroup2 "))?.split(" ")[4];
+  const own = /^0::(.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8"));
+  if (point === undefined || own?.[1] === undefined) return undefined;
+  const directory = join(point, own[1]);
+  try {
+    accessSync(directory, constants.W_OK);
+    return directory;
+  } catch {
+    return undefined;
+  }
+}
 
 /** A zombie does not run; who has to reap it here is not our business. */
 const isRunning = (pid: number): boolean => {
@@ -32,7 +49,10 @@ const shell = async (spawner: Spawner, script: string) => {
 
 it("openSpawner() starts programs on the socket, with an empty environment and three streams", async () => {
   const spawner = await openSpawner({ agentPath: agent.path });
-  const { heard, said } = await shell(spawner, "ls /proc/self/fd | xargs >&3; env >&3; echo no >&2");
+  const { heard, said } = await shell(
+    spawner,
+    "ls /proc/self/fd | xargs >&3; env >&3; echo no >&2",
+  );
   assert.match(heard, /^0 1 2 3 \d\n/);
   assert.doesNotMatch(heard, /HOME|NODE/);
   assert.equal(said, "no");
@@ -41,7 +61,12 @@ it("openSpawner() starts programs on the socket, with an empty environment and t
 
 it("openSpawner() hands on what follows the request, and kills by request", async () => {
   const spawner = await openSpawner({ agentPath: agent.path });
-  const { socket, exited, kill } = spawner.spawn(["--", "/bin/sh", "-c", "read x <&3; echo $x >&3; exec sleep 60"]);
+  const { socket, exited, kill } = spawner.spawn([
+    "--",
+    "/bin/sh",
+    "-c",
+    "read x <&3; echo $x >&3; exec sleep 60",
+  ]);
   socket.write("first bytes\n");
   const heard = await new Promise<string>((resolve) =>
     socket.once("data", (data) => resolve(String(data))),
@@ -64,17 +89,41 @@ it("openSpawner() tells what cannot be started", async () => {
   await spawner.close();
 });
 
+const v2 = cgroup2Directory();
+it("openSpawner() starts a program inside a v2 cgroup", { skip: v2 === undefined }, async () => {
+  const group = join(v2 ?? "", `syla-test-${process.pid}`);
+  mkdirSync(group);
+  const spawner = await openSpawner({ agentPath: agent.path });
+  const request = ["--cgroup-v2", group, "--", "/bin/sh", "-c", "grep ^0:: /proc/self/cgroup >&3"];
+  const { socket, exited } = spawner.spawn(request);
+  let heard = "";
+  socket.on("data", (data: Buffer) => (heard += data.toString()));
+  await new Promise((resolve) => socket.once("close", resolve));
+  await exited;
+  await spawner.close();
+  rmdirSync(group);
+  assert.match(heard, new RegExp(`/syla-test-${process.pid}\n$`));
+});
+
 it("openSpawner() starts a hundred at once", async () => {
   const spawner = await openSpawner({ agentPath: agent.path });
   const all = Array.from({ length: 100 }, (_, i) => shell(spawner, `echo ${i} >&3`));
   const heard = (await Promise.all(all)).map((one) => one.heard.trim());
-  assert.deepEqual(heard, Array.from({ length: 100 }, (_, i) => String(i)));
+  assert.deepEqual(
+    heard,
+    Array.from({ length: 100 }, (_, i) => String(i)),
+  );
   await spawner.close();
 });
 
 it("openSpawner() starts again when the spawner is killed, and its programs end with it", async () => {
   const spawner = await openSpawner({ agentPath: agent.path });
-  const { socket, exited } = spawner.spawn(["--", "/bin/sh", "-c", "echo $$ $PPID >&3; exec sleep 60"]);
+  const { socket, exited } = spawner.spawn([
+    "--",
+    "/bin/sh",
+    "-c",
+    "echo $$ $PPID >&3; exec sleep 60",
+  ]);
   const heard = await new Promise<string>((resolve) =>
     socket.once("data", (data) => resolve(String(data))),
   );

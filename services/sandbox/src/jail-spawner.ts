@@ -2,9 +2,9 @@
  * Starts jails through the agent's `spawn` program (see ../agent/spawn.c): a fork of this process
  * would cost 2 ms and slow it down by copy-on-write faults after; asking costs one write.
  *
- * One connection is one jail, and a few are kept open in advance, so that a request's bytes are with
- * the spawner the moment they are written. Should the spawner die, its jails die with it and it is
- * started again.
+ * One connection is one jail, and a few are kept open in advance, so that a request's bytes are
+ * with the spawner the moment they are written. Should the spawner die, its jails die with it and
+ * it is started again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -21,13 +21,6 @@ export interface SpawnedProcess {
   readonly kill: () => void;
 }
 
-export interface Spawner {
-  /** At once; what goes wrong comes by `exited`. */
-  readonly spawn: (args: readonly string[]) => SpawnedProcess;
-  /** Ends it, and with it every jail there is. */
-  readonly close: () => Promise<void>;
-}
-
 export interface SpawnerOptions {
   readonly agentPath: string;
   /** Connections held ready. Default 4; the spawner takes at most 64 that have not asked yet. */
@@ -39,90 +32,117 @@ const RESTART_MS = 100;
 
 /** Resolves when jails can be spawned. */
 export const openSpawner = async (options: SpawnerOptions): Promise<Spawner> => {
-  const directory = mkdtempSync(join(tmpdir(), "syla-spawn-"));
-  const path = join(directory, "spawn.sock");
-  const waiting = new Map<number, (said: string) => void>();
-  const spares = new Map<Socket, () => void>();
-  let child: ChildProcess;
-  let closing = false;
-  let lastId = 0;
+  const spawner = new Spawner(options);
+  await spawner.start();
+  return spawner;
+};
 
-  const refill = (): void => {
-    while (!closing && spares.size < (options.spares ?? 4)) {
-      const socket = connect(path);
-      // A spare that breaks before it is used is simply none; later errors are its jail's.
-      const drop = (): void => void spares.delete(socket);
-      socket.once("error", drop).once("close", drop);
-      spares.set(socket, drop);
-    }
-  };
-  const take = (): Socket => {
-    for (const [socket, drop] of spares) {
-      spares.delete(socket);
-      socket.off("error", drop).off("close", drop);
-      if (!socket.destroyed) return socket;
-    }
-    return connect(path);
-  };
-  const lose = (): void => {
-    for (const resolve of waiting.values()) resolve("the spawner ended");
-    waiting.clear();
-    for (const socket of spares.keys()) socket.destroy();
-  };
-  const start = async (): Promise<void> => {
-    rmSync(path, { force: true });
-    child = spawn(options.agentPath, ["spawn", directory], {
+export class Spawner {
+  readonly #agentPath: string;
+  readonly #sparesMax: number;
+  readonly #directory = mkdtempSync(join(tmpdir(), "syla-spawn-"));
+  readonly #path = join(this.#directory, "spawn.sock");
+  readonly #waiting = new Map<number, (said: string) => void>();
+  /** Each with what forgets it when it breaks. */
+  readonly #spares = new Map<Socket, () => void>();
+  #child: ChildProcess | undefined;
+  #closing = false;
+  #lastId = 0;
+
+  constructor(options: SpawnerOptions) {
+    this.#agentPath = options.agentPath;
+    this.#sparesMax = options.spares ?? 4;
+  }
+
+  async start(): Promise<void> {
+    rmSync(this.#path, { force: true });
+    const child = spawn(this.#agentPath, ["spawn", this.#directory], {
       stdio: ["ignore", "ignore", "inherit", "pipe"],
       env: {},
     });
-    const started = child;
+    this.#child = child;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const parse = createRecordParser((id, said) => {
       if (id === 0) resolve();
-      waiting.get(id)?.(said);
-      waiting.delete(id);
+      else this.#ended(id, said);
     });
-    controlOf(started).on("data", parse);
-    started.once("error", reject);
-    started.once("exit", (code, signal) => {
+    controlOf(child).on("data", parse);
+    controlOf(child).on("error", () => {}); // it has ended, which `exit` tells
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
       reject(new Error(`Cannot spawn jails: the spawner ended (${signal ?? code})`));
-      if (started !== child) return;
-      lose();
-      if (!closing) setTimeout(() => void start().then(refill, () => {}), RESTART_MS).unref();
+      this.#lose();
+      if (!this.#closing) setTimeout(() => void this.start().catch(() => {}), RESTART_MS).unref();
     });
     await promise;
-  };
+    this.#refill();
+  }
 
-  await start();
-  refill();
-  return {
-    spawn: (args) => {
-      const id = (lastId = (lastId % 0xffff_fffe) + 1);
-      const { promise, resolve } = Promise.withResolvers<string>();
-      const socket = take();
-      let connected = !socket.connecting;
-      socket.once("connect", () => (connected = true));
-      socket.on("error", (error) => {
-        // Once connected the spawner tells of the end; before, nobody would.
-        if (!connected && waiting.delete(id)) resolve(error.message);
-      });
-      waiting.set(id, resolve);
-      socket.cork();
-      socket.write(requestOf(id, args));
-      process.nextTick(() => socket.uncork()); // together with what the caller sends first
-      setImmediate(refill);
-      return { socket, exited: promise, kill: () => void controlOf(child).write(u32(id)) };
-    },
-    close: async () => {
-      closing = true;
-      lose();
+  /** At once; what goes wrong comes by `exited`. */
+  spawn(args: readonly string[]): SpawnedProcess {
+    const id = (this.#lastId = (this.#lastId % 0xffff_fffe) + 1);
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const socket = this.#take();
+    let connected = !socket.connecting;
+    socket.once("connect", () => (connected = true));
+    socket.on("error", (error) => {
+      // Once connected the spawner tells of the end; before, nobody would.
+      if (!connected) this.#ended(id, error.message);
+    });
+    this.#waiting.set(id, resolve);
+    socket.cork();
+    socket.write(requestOf(id, args));
+    process.nextTick(() => socket.uncork()); // together with what the caller sends first
+    setImmediate(() => this.#refill());
+    return { socket, exited: promise, kill: () => this.#kill(id) };
+  }
+
+  /** Ends it, and with it every jail there is. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#lose();
+    const child = this.#child;
+    if (child && child.exitCode === null && child.signalCode === null) {
       const exited = new Promise((resolve) => child.once("exit", resolve));
       controlOf(child).end();
-      if (child.exitCode === null && child.signalCode === null) await exited;
-      rmSync(directory, { recursive: true, force: true });
-    },
-  };
-};
+      await exited;
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  #refill(): void {
+    while (!this.#closing && this.#spares.size < this.#sparesMax) {
+      const socket = connect(this.#path);
+      // A spare that breaks before it is used is simply none; later errors are its jail's.
+      const drop = (): void => void this.#spares.delete(socket);
+      socket.once("error", drop).once("close", drop);
+      this.#spares.set(socket, drop);
+    }
+  }
+
+  #take(): Socket {
+    for (const [socket, drop] of this.#spares) {
+      this.#spares.delete(socket);
+      socket.off("error", drop).off("close", drop);
+      if (!socket.destroyed) return socket;
+    }
+    return connect(this.#path);
+  }
+
+  #kill(id: number): void {
+    if (this.#waiting.has(id) && this.#child) controlOf(this.#child).write(u32(id));
+  }
+
+  #ended(id: number, said: string): void {
+    this.#waiting.get(id)?.(said);
+    this.#waiting.delete(id);
+  }
+
+  #lose(): void {
+    for (const id of this.#waiting.keys()) this.#ended(id, "the spawner ended");
+    for (const socket of this.#spares.keys()) socket.destroy();
+  }
+}
 
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.allocUnsafe(4);

@@ -43,7 +43,7 @@ export interface StepEnd {
   readonly cgroup: CgroupUsage;
 }
 
-export const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
+const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: WORK_DIRECTORY,
   USER: "user",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { openJail } from "./jail.ts";
 import { type JailFixture, MIB, openFixture, runIn } from "./jail-fixture.ts";
 
 let jails: JailFixture;
@@ -43,7 +44,9 @@ describe("a program that behaves", () => {
   });
 
   it("gets its arguments, environment, files and stdin byte by byte", async () => {
-    const code = "import sys,os,json; print(json.dumps([sys.argv, os.environ['X'], sys.stdin.read(), open('d/e').read()]))";
+    const code = `
+import sys, os, json
+print(json.dumps([sys.argv, os.environ['X'], sys.stdin.read(), open('d/e').read()]))`;
     const files = [
       { path: "main.py", content: Buffer.from(code) },
       { path: "d/e", content: Buffer.from("inside") },
@@ -64,7 +67,8 @@ describe("a program that behaves", () => {
   it("may leave 10 MB of stdin unread, or read and seek all of it", async () => {
     const stdin = Buffer.alloc(10 * MIB, "a");
     assert.equal((await jails.run(["/bin/true"], { stdin })).outcome.success, true);
-    const code = "import sys; b=sys.stdin.buffer; n=len(b.read()); b.seek(5); print(n, len(b.read()))";
+    const code =
+      "import sys; b=sys.stdin.buffer; n=len(b.read()); b.seek(5); print(n, len(b.read()))";
     const result = await jails.python(code, { stdin });
     assert.equal(result.stdout, `${10 * MIB} ${10 * MIB - 5}\n`);
   });
@@ -100,7 +104,12 @@ describe("a program that does not behave", () => {
     const ways = [
       "import time; time.sleep(60)",
       "import os,signal; os.kill(os.getpid(), signal.SIGSTOP)",
-      "import signal,time\nfor s in range(1,64):\n  try: signal.signal(s, signal.SIG_IGN)\n  except OSError: pass\ntime.sleep(60)",
+      `
+import signal, time
+for s in range(1, 64):
+  try: signal.signal(s, signal.SIG_IGN)
+  except OSError: pass
+time.sleep(60)`,
     ];
     for (const way of ways) {
       const { outcome, end } = await jails.python(way, { limits });
@@ -135,6 +144,12 @@ describe("a program that does not behave", () => {
     const shm = "f=open('/dev/shm/f','wb')\nwhile True: f.write(b'x'*1000000)";
     const disk = await jails.python(shm, { cgroup, diskBytes: 100 * MIB });
     assert.ok(!disk.outcome.success && disk.outcome.errorType === "memory");
+  });
+
+  it("is told memory also when it was the jail's own PID 1 that had no room", async () => {
+    const cgroup = { memoryBytes: 12 * MIB };
+    const { outcome } = await jails.run(["/bin/true"], { cgroup, stdin: Buffer.alloc(30 * MIB) });
+    assert.deepEqual(outcome, failed("memory"));
   });
 
   it("is held to its disk over all writable places together", async () => {
@@ -183,6 +198,18 @@ sys.exit(3)`;
     const { outcome, stdout } = await done;
     assert.deepEqual(outcome, failed("cancelled", { signal: 9 }));
     assert.ok(stdout.length < 4 * MIB, `${stdout.length} bytes were held`);
+    await jail.close();
+  });
+
+  it("is not late because its output is read late", async () => {
+    const jail = jails.open();
+    const limits = { wallMs: 200, stdoutBytes: 10 * MIB };
+    const done = runIn(jail, ["/usr/bin/head", "-c", "200000", "/dev/zero"], { limits });
+    jail.pause();
+    setTimeout(() => jail.resume(), 1_500);
+    const { outcome, stdout } = await done;
+    assert.ok(outcome.success || outcome.errorType === "timeout");
+    assert.ok(stdout.length > 64 * 1024);
     await jail.close();
   });
 
@@ -284,6 +311,24 @@ describe("a jail", () => {
     assert.match(end.detail ?? "", /a size of 0/);
   });
 
+  it("is not believed when its agent talks nonsense, and not waited for when it says nothing", async () => {
+    const header = (type: string) => `\\000\\000\\000\\000\\${type}\\000\\001\\000`;
+    const said: readonly [string, RegExp][] = [
+      ["printf 'garbage that is no frame' >&3", /A frame of/],
+      [`printf '${header("200")}${header("200")}' >&3`, /READY twice/],
+      [`printf '${header("204")}' >&3`, /shorter than its fields/],
+      [`printf '${header("202")}\\001\\000' >&3; echo why >&2; exit 3`, /why/],
+    ];
+    for (const [script, detail] of said) {
+      const { end } = await runInstead(`${script}; exec sleep 60`);
+      assert.equal(end.cause, "internal");
+      assert.match(end.detail ?? "", detail);
+    }
+    const started = `${header("200")}${header("201")}`;
+    const silent = await runInstead(`printf '${started}' >&3; exec sleep 60`, 50);
+    assert.equal(silent.end.cause, "timeout");
+  });
+
   it("can be warm: opened long before its program comes", async () => {
     const jail = jails.open();
     await jail.ready;
@@ -309,6 +354,21 @@ describe("a jail", () => {
     assert.equal(jails.cgroups.acquire({ memoryBytes: MIB, pids: 1 }).index, 0);
   });
 });
+
+/** Runs a script in the agent's place. */
+const runInstead = async (script: string, wallMs = 5_000) => {
+  const root = {
+    directory: "/",
+    bubblewrapPath: "",
+    command: () => ["/bin/sh", "-c", script],
+  };
+  const slot = jails.cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
+  const disk = { diskBytes: MIB, diskInodes: 10 };
+  const jail = openJail({ root, slot, spawner: jails.spawner, filter: Buffer.alloc(8), ...disk });
+  const result = await runIn(jail, ["/bin/true"], { limits: { wallMs } });
+  await jail.close();
+  return result;
+};
 
 /** Descendants of this process with this name, so that other jails on the machine do not count. */
 const processesNamed = (name: string): number[] => {

@@ -3,10 +3,10 @@
  *
  *   opening --READY--> idle --exec--> running --EXIT--> idle ... --close or death--> closed
  *
- * Opening is the slow part and needs no request; whatever is asked of a jail that is still opening is
- * sent at once and waits in its socket, so a cold run pays no round trip either. The agent inside
- * (../agent) enforces wall time and output; this side watches what an agent could be kept from
- * watching, and believes the agent nothing that does not parse.
+ * Opening is the slow part and needs no request; whatever is asked of a jail that is still opening
+ * is sent at once and waits in its socket, so a cold run pays no round trip either. The agent
+ * inside (../agent) enforces wall time and output; this side watches what an agent could be kept
+ * from watching, and believes the agent nothing that does not parse.
  */
 import { type Artifact, Collection } from "./jail-artifacts.ts";
 import { watchCpu } from "./jail-cpu.ts";
@@ -30,7 +30,7 @@ import type { JailRoot } from "./root.ts";
 import type { Bind } from "./language.ts";
 
 export type { Artifact } from "./jail-artifacts.ts";
-export type { Step, StepEnd, StepLimits } from "./jail-step.ts";
+export type { Step, StepEnd } from "./jail-step.ts";
 
 export interface JailOptions {
   readonly root: JailRoot;
@@ -48,8 +48,12 @@ export interface JailOptions {
 }
 
 const HOST_UID_BASE = 1_900_000_000;
+/** How long a jail may take from being asked for to its program's start, on a host under load. */
+const START_MS_MAX = 10_000;
 /** How much later than the agent the host ends a step by itself. */
 const BACKSTOP_MS = 1_000;
+/** Files come from memory: this is for an agent that is stuck. */
+const COLLECT_MS_MAX = 30_000;
 /** How long a jail may take to go by itself once its socket is closed. */
 const CLOSE_MS_MAX = 1_000;
 
@@ -58,6 +62,7 @@ interface Running {
   readonly resolve: (end: StepEnd) => void;
   /** Stops every timer and listener of the step. */
   readonly stops: (() => void)[];
+  backstop: NodeJS.Timeout | undefined;
   cause: HostCause | undefined;
   usage: JailUsage | undefined;
 }
@@ -80,6 +85,7 @@ export class Jail {
   /** Why it is closed, if it is. */
   #cause: HostCause | undefined;
   #processes = 0;
+  #heardMs = 0;
 
   constructor(options: JailOptions) {
     this.#slot = options.slot;
@@ -115,7 +121,8 @@ export class Jail {
     this.#processes = (this.#processes % 65_535) + 1;
     const request = { step, slot: this.#slot, process: this.#processes };
     const frames = execFrames(requestOf(request));
-    this.#running = { step, resolve, stops: [], cause: undefined, usage: undefined };
+    const unknown = { backstop: undefined, cause: undefined, usage: undefined };
+    this.#running = { step, resolve, stops: [], ...unknown };
     this.#send(frames);
     this.#watch(this.#running);
     return promise;
@@ -132,6 +139,9 @@ export class Jail {
       const frames = collectFrame(wanted);
       this.#collection = collection;
       this.#send(frames);
+      const late = (): void => this.#die("internal", "the agent did not collect in time");
+      const timer = setTimeout(late, COLLECT_MS_MAX);
+      return promise.finally(() => clearTimeout(timer));
     }
     return promise;
   }
@@ -189,6 +199,7 @@ export class Jail {
     const { socket, exited } = this.#process;
     const parse = createFrameParser((frame) => this.#onFrame(frame));
     socket.on("data", (chunk: Buffer) => {
+      this.#heardMs = performance.now();
       try {
         parse(chunk);
       } catch (error) {
@@ -205,17 +216,31 @@ export class Jail {
 
   #watch(running: Running): void {
     const { step, stops } = running;
-    const wallMs = step.limits.wallMs + BACKSTOP_MS;
-    const late = (): void => this.#die("timeout", "the agent did not keep time");
-    // What a jail takes to open is not the program's time, but is not endless either.
-    const backstop = setTimeout(late, wallMs);
+    const late = (): void => this.#die("internal", "the program did not start in time");
+    running.backstop = setTimeout(late, START_MS_MAX);
     const { cpuMs } = step.limits;
     const cpu = watchCpu({ slot: this.#slot, cpuMs, exceeded: () => this.kill("cpu_time") });
     const abort = (): void => this.kill("cancelled");
     step.signal?.addEventListener("abort", abort);
-    stops.push(() => clearTimeout(backstop), cpu.stop);
+    stops.push(() => clearTimeout(running.backstop), cpu.stop);
     stops.push(() => step.signal?.removeEventListener("abort", abort));
     if (step.signal?.aborted) abort();
+  }
+
+  /**
+   * The agent keeps the time; this is for one that the program found a way to hold up. One that
+   * still talks is not held up: its EXIT may be waiting behind output that is read slowly.
+   */
+  #backstop(running: Running): void {
+    const late = (): void => {
+      const silentMs = performance.now() - this.#heardMs;
+      if (!this.#process.socket.isPaused() && silentMs >= BACKSTOP_MS) {
+        return this.#die("timeout", "the agent did not keep time");
+      }
+      running.backstop = setTimeout(late, BACKSTOP_MS);
+    };
+    clearTimeout(running.backstop);
+    running.backstop = setTimeout(late, running.step.limits.wallMs + BACKSTOP_MS);
   }
 
   #finish(end: Omit<StepEnd, "cgroup" | "usage">): void {
@@ -268,6 +293,7 @@ export class Jail {
   #onProgramFrame(running: Running, frame: Extract<AgentFrame, { process: number }>): void {
     switch (frame.type) {
       case "started":
+        this.#backstop(running);
         return running.step.onStarted?.();
       case "stdout":
       case "stderr":
@@ -294,7 +320,6 @@ const start = (options: JailOptions): SpawnedProcess => {
     diskBytes,
     diskInodes,
     hostUid: (options.hostUidBase ?? HOST_UID_BASE) + slot.index,
-    privileged: process.getuid?.() === 0,
   });
   return spawner.spawn([...slot.launchArguments, "--", ...command]);
 };

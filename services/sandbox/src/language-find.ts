@@ -63,7 +63,7 @@ export async function findPython(host: Host): Promise<Tool[]> {
   return tools.filter((tool) => Number(tool.version.split(".")[1]) >= OLDEST_PYTHON_MINOR);
 }
 
-/** A Python built with a shared library finds it by the path of its installation, not of the jail. */
+/** Python with a shared library looks for it where it was installed, not where the jail has it. */
 export function sharedPythonLibrary(home: string): boolean {
   const folder = join(home, "lib");
   return (
@@ -94,13 +94,17 @@ async function askEach(
   });
 }
 
+/** ccache and distcc stand in for compilers and want a cache or a network that no jail has. */
+export function programs(host: Host, names: readonly string[]): string[] {
+  return host
+    .executables(names)
+    .filter((path) => !/^(ccache|distcc)/.test(basename(realPath(path))));
+}
+
 /** For a program that only knows its version: its folder is the one above bin. */
 export function findProgram(names: readonly string[], args: readonly string[]): Find {
   return async (host) => {
-    // ccache and distcc stand in for compilers and keep a cache or a network that no jail has.
-    const candidates = distinct(host.executables(names)).filter(
-      (path) => !/^(ccache|distcc)/.test(basename(realPath(path))),
-    );
+    const candidates = distinct(programs(host, names));
     const answers = await Promise.all(candidates.map((path) => host.ask(path, args)));
     return candidates.flatMap((path, index) => {
       const version = VERSION.exec(answers[index] ?? "")?.[0];

@@ -32,7 +32,7 @@ const BUILD_ENV = {
 } as const;
 
 export function goRecipe(tool: Tool, host: Host): Recipe {
-  const cache = join(host.dataDirectory, "languages", `go-${tool.version}`);
+  const cache = join(host.cacheDirectory, `go-${tool.version}`);
   if (existsSync(join(cache, COMPLETE))) return withCache(tool, cache);
   return {
     ...recipe(tool, "/tmp/go-cache"),

@@ -16,14 +16,14 @@ const STANDARD_PLACES = ["/usr/local/bin", "/usr/bin", "/bin"];
 const SYSTEM_PLACES = ["/usr", "/bin", "/sbin", "/lib", "/lib64"];
 /** Folders that a jail fills itself: a host path below one cannot be bound at its own place. */
 const JAIL_PLACES = ["/work", "/tmp", "/proc", "/dev", "/run"];
-const ASK_MS_MAX = 5_000;
+const ASK_MS_MAX = 10_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 export interface Host {
   readonly home: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where things prepared once are kept. */
-  readonly dataDirectory: string;
+  readonly cacheDirectory: string;
   /** All executables with these names, in the order of the names within each folder of PATH. */
   readonly executables: (names: readonly string[]) => string[];
   /** What a program prints, or null when it fails, hangs or prints nothing. */
@@ -31,20 +31,20 @@ export interface Host {
 }
 
 export interface HostOptions {
-  readonly dataDirectory: string;
+  readonly cacheDirectory: string;
   readonly signal: AbortSignal;
   /** Default: this process's. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 export function openHost(options: HostOptions): Host {
-  const { dataDirectory, signal, environment = process.env } = options;
+  const { cacheDirectory, signal, environment = process.env } = options;
   const folders = [...(environment["PATH"] ?? "").split(delimiter), ...STANDARD_PLACES];
   const searchPath = [...new Set(folders.filter((folder) => isAbsolute(folder)))];
   return {
     home: environment["HOME"] ?? homedir(),
     environment,
-    dataDirectory,
+    cacheDirectory,
     executables: (names) =>
       searchPath.flatMap((folder) => names.map((name) => join(folder, name))).filter(isExecutable),
     ask: (binary, args) => ask({ binary, args, signal, environment }),
@@ -122,8 +122,8 @@ export interface Place {
 }
 
 /**
- * Where a tool is inside the jail: a tool of the system at its own place, another one at `target`, so
- * that a program does not learn where the host keeps it. Null when it cannot be placed.
+ * Where a tool is inside the jail: a tool of the system at its own place, another one at `target`,
+ * so that a program does not learn where the host keeps it. Null when it cannot be placed.
  */
 export function place(tool: Place): Placed | null {
   const [binary, home] = [realPath(tool.binary), realPath(tool.home)];

@@ -29,8 +29,8 @@ export interface Language {
   /** Over the jail's default environment, under what the user sets. */
   readonly env: Readonly<Record<string, string>>;
   /**
-   * The command that builds, in /work; absent where nothing is built. The first file is the program's
-   * entry, the others lie beside it. A failing exit is a compile error.
+   * The command that builds, in /work; absent where nothing is built. The first file is the
+   * program's entry, the others lie beside it. A failing exit is a compile error.
    */
   readonly compile?: (files: readonly string[]) => string[];
   /** The command that runs, in /work. Its first word is an absolute path inside the jail. */

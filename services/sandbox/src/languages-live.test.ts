@@ -26,11 +26,11 @@ interface Ended {
 }
 
 /** Kept between runs of the tests, because preparing Go takes half a minute. */
-const dataDirectory = fileURLToPath(new URL("../../../.syla/test", import.meta.url));
+const cacheDirectory = fileURLToPath(new URL("../../../.cache/test/languages", import.meta.url));
 const signal = AbortSignal.timeout(10 * RUN_MS_MAX);
 const hasBubblewrap = existsSync("/usr/bin/bwrap");
 const languages = await Promise.all(
-  (await discoverLanguages({ dataDirectory, signal })).map(
+  (await discoverLanguages({ cacheDirectory, signal })).map(
     async (language) => (await language.prepare?.({ signal })) ?? language,
   ),
 );
@@ -246,6 +246,49 @@ const CASES: readonly Case[] = [
     output: "6\n",
   },
   {
+    says: "go listens and dials, though it asks for MPTCP first",
+    language: "go",
+    files: {
+      "main.go": [
+        "package main",
+        'import ("fmt"; "io"; "net"; "os/exec")',
+        "func main() {",
+        '  listener, err := net.Listen("tcp", "127.0.0.1:0")',
+        "  if err != nil { panic(err) }",
+        '  go func() { c, _ := listener.Accept(); c.Write([]byte("hi ")); c.Close() }()',
+        '  connection, err := net.Dial("tcp", listener.Addr().String())',
+        "  if err != nil { panic(err) }",
+        "  said, _ := io.ReadAll(connection)",
+        '  echoed, err := exec.Command("/bin/echo", "there").Output()',
+        "  fmt.Print(string(said), string(echoed))",
+        "}",
+      ].join("\n"),
+    },
+    output: "hi there\n",
+  },
+  {
+    says: "java lists interfaces, connects, and starts threads and processes",
+    language: "java",
+    files: {
+      "Main.java": [
+        "import java.net.*;",
+        "import java.util.concurrent.*;",
+        "public class Main { public static void main(String[] a) throws Exception {",
+        "  var server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress());",
+        "  var address = new InetSocketAddress(server.getInetAddress(), server.getLocalPort());",
+        "  var threads = Executors.newFixedThreadPool(4);",
+        "  threads.submit(() -> { server.accept().getOutputStream().write(7); return null; });",
+        "  var client = new Socket(); client.connect(address);",
+        "  System.out.println(client.getInputStream().read());",
+        "  System.out.println(NetworkInterface.getByInetAddress(address.getAddress()).getName());",
+        '  System.out.println(new ProcessBuilder("/bin/true").start().waitFor());',
+        "  threads.shutdown();",
+        "} }",
+      ].join("\n"),
+    },
+    output: "7\nlo\n0\n",
+  },
+  {
     says: "java builds packages, the first file being the main class",
     language: "java",
     files: {
@@ -273,7 +316,7 @@ test(
     const go = languages.find(({ name }) => name === "go");
     if (go === undefined) return t.skip("go is not installed");
     assert.equal(go.prepare, undefined, "once prepared, there is nothing to prepare");
-    const found = findLanguage(await discoverLanguages({ dataDirectory, signal }), "go");
+    const found = findLanguage(await discoverLanguages({ cacheDirectory, signal }), "go");
     assert.deepEqual(found.binds, go.binds, "the cache is found again");
     for (const { source } of go.binds) {
       assert.equal(statSync(source).mode & 0o005, 0o005, "a jail's user is none of the host's");

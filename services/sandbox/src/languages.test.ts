@@ -19,9 +19,9 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const signal = AbortSignal.timeout(60_000);
 const discover = (environment: Record<string, string>) =>
-  discoverLanguages({ dataDirectory: join(folder, "data"), signal, environment });
+  discoverLanguages({ cacheDirectory: join(folder, "data"), signal, environment });
 
-const found = await discoverLanguages({ dataDirectory: join(folder, "data"), signal });
+const found = await discoverLanguages({ cacheDirectory: join(folder, "data"), signal });
 
 /** A language of which only name and version matter. */
 function known(name: string, version: string, aliases: readonly string[] = []): Language {
@@ -52,7 +52,7 @@ test("discoverLanguages() lists a version of a language once", () => {
   assert.deepEqual(keys, [...new Set(keys)]);
 });
 
-test("discoverLanguages() shows a jail nothing of the host's home folders or temporary files", () => {
+test("discoverLanguages() shows a jail no path of the host's outside of the system", () => {
   for (const { name, binds, env } of found) {
     for (const { source, target } of binds) {
       assert.ok(existsSync(source), `${name}: ${source}`);

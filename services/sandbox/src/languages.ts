@@ -15,7 +15,7 @@ const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 export interface DiscoverOptions {
   /** Where things prepared once are kept: the platform's data folder. */
-  readonly dataDirectory: string;
+  readonly cacheDirectory: string;
   readonly signal: AbortSignal;
   /** Where tools are looked for. Default: this process's environment. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
@@ -63,7 +63,7 @@ function language(entry: LanguageEntry, tool: Tool, recipe: Recipe): Language {
   };
 }
 
-/** The language's own programs first, so that a script that starts `python3` starts the same one. */
+/** The language's own programs first: a script that starts `python3` starts the same one. */
 function searchPath(tool: Tool, binds: readonly Bind[]): string {
   if (binds.length === 0 && tool.binary.startsWith("/usr/bin/")) return SYSTEM_PATH;
   return `${tool.binary.slice(0, tool.binary.lastIndexOf("/"))}:${SYSTEM_PATH}`;

@@ -1,20 +1,24 @@
 // The sandbox service's composition root.
+import { createHash } from "node:crypto";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
 import type { Log } from "@syla/kit/log";
 import { buildAgent } from "./agent-build.ts";
 import { openCgroups } from "./cgroup.ts";
 import type { SandboxConfig } from "./config.ts";
-import { type FirstRun, FirstRuns } from "./first-runs.ts";
-import { discoverLanguages, type Language } from "./languages.ts";
+import { discoverLanguages } from "./languages.ts";
 import { openSpawner } from "./jail-spawner.ts";
+import { type LanguageReport, Offer } from "./offer.ts";
 import { prepareRoot } from "./root.ts";
 import { sandboxRpc } from "./rpc.ts";
 import { Runner } from "./run.ts";
 import { seccompFilter } from "./seccomp.ts";
 
-export { type SandboxConfig, sandboxDefaults } from "./config.ts";
+export { type SandboxConfig, sandboxSettings } from "./config.ts";
 export { type Capability, probeHost } from "./host.ts";
+export { discoverLanguages } from "./languages.ts";
+export type { LanguageReport } from "./offer.ts";
 
 export interface SandboxOptions {
   readonly config: SandboxConfig;
@@ -24,49 +28,47 @@ export interface SandboxOptions {
   readonly log: Log;
 }
 
-/** A language and its first jailed run; undefined while that is not over. */
-export interface LanguageReport {
-  readonly language: Language;
-  readonly firstRun: FirstRun | undefined;
-}
-
 export interface SandboxServer {
   readonly dispatcher: Dispatcher;
   /** Why no code can be run on this host; undefined when it can. */
   readonly unavailable: string | undefined;
-  /** Resolves when every language has had its first jailed run. */
-  readonly firstRuns: Promise<void>;
-  languages(): LanguageReport[];
+  readonly languages: () => readonly LanguageReport[];
+  /** Runs each language's first program; resolves when those that are ready had theirs. */
+  runFirst(): Promise<void>;
   /** Ends what runs; resolves when nothing is left of it. */
   stop(): Promise<void>;
 }
 
 /** Starts the service. A host that cannot isolate gets a service that refuses to run anything. */
 export async function startSandbox(options: SandboxOptions): Promise<SandboxServer> {
-  const { interceptors, log } = options;
+  const { config, dataDirectory, interceptors, log } = options;
+  const cacheDirectory = config.cacheDirectory ?? join(dataDirectory, "languages");
   const stopped = new AbortController();
-  const languages = await discoverLanguages({
-    dataDirectory: options.dataDirectory,
-    signal: stopped.signal,
-  });
-  const firstRuns = new FirstRuns();
-  const jails = await openJails(options).catch((error: unknown) => {
-    log.error({ error }, "no code can be run on this host");
-    return error instanceof Error ? error.message : String(error);
-  });
-  const runner = typeof jails === "string" ? { unavailable: jails } : jails.runner;
+  const { signal } = stopped;
+  const [languages, jails] = await Promise.all([
+    discoverLanguages({ cacheDirectory, signal }),
+    openJails(options).catch((error: unknown) => {
+      log.error({ error }, "no code can be run on this host");
+      return { unavailable: error instanceof Error ? error.message : String(error) };
+    }),
+  ]);
+  const offer = new Offer(languages, log, signal);
+  const runner = "unavailable" in jails ? jails : jails.runner;
+  let preparing = Promise.resolve();
   return {
-    dispatcher: createDispatcher([sandboxRpc({ languages, firstRuns, runner })], interceptors),
-    unavailable: typeof jails === "string" ? jails : undefined,
-    firstRuns:
-      typeof jails === "string"
-        ? Promise.resolve()
-        : firstRuns.runAll(languages, jails.runner, log),
-    languages: () =>
-      languages.map((language) => ({ language, firstRun: firstRuns.result(language) })),
+    dispatcher: createDispatcher([sandboxRpc({ offer, runner })], interceptors),
+    unavailable: "unavailable" in jails ? jails.unavailable : undefined,
+    languages: () => offer.reports,
+    runFirst: async () => {
+      if ("unavailable" in runner) return;
+      await offer.runFirst(runner);
+      preparing = offer.prepareAll(runner);
+    },
     stop: async () => {
       stopped.abort();
-      if (typeof jails !== "string") await jails.close();
+      await preparing;
+      await offer.settle();
+      if (!("unavailable" in jails)) await jails.close();
     },
   };
 }
@@ -78,10 +80,8 @@ interface Jails {
 
 async function openJails({ config, dataDirectory, log }: SandboxOptions): Promise<Jails> {
   const agent = await buildAgent({ directory: join(dataDirectory, "agent") });
-  const root = prepareRoot({
-    directory: join(dataDirectory, "root"),
-    agentPath: agent.path,
-  });
+  const directory = rootDirectory(dataDirectory);
+  const root = prepareRoot({ directory, agentPath: agent.path });
   const cgroups = await openCgroups({ limits: config.limits });
   const spawner = await openSpawner({ agentPath: agent.path });
   const runner = new Runner({ config, cgroups, root, spawner, filter: seccompFilter(), log });
@@ -91,6 +91,17 @@ async function openJails({ config, dataDirectory, log }: SandboxOptions): Promis
       await runner.drain();
       await spawner.close();
       await cgroups.close();
+      rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Where the jails' read-only root is put together. A program can read this path in its `/proc/self/mountinfo`, so as
+ * root it is one that says nothing of the host; another user has no such place that is surely executable and theirs.
+ */
+function rootDirectory(dataDirectory: string): string {
+  if (process.getuid?.() !== 0) return join(dataDirectory, "root");
+  const name = createHash("sha256").update(dataDirectory).digest("hex").slice(0, 16);
+  return join("/var/lib/syla", name);
 }

@@ -1,8 +1,9 @@
 /**
  * What a program in a jail sees as `/`: a small directory prepared once per platform start, holding
- * the few files of /etc that programs need and empty mount points, with /usr and what a language asks
- * for bound over it, all read-only. Prepared once because every mount that bubblewrap makes costs a
- * parse of mountinfo and two system calls: this way a jail takes two binds instead of thirty.
+ * the few files of /etc that programs need and empty mount points, with /usr and what a language
+ * asks for bound over it, all read-only. Prepared once because every mount that bubblewrap makes
+ * costs a parse of mountinfo and two system calls: this way a jail takes two binds instead of
+ * thirty.
  *
  * Nothing of the host is in it by default: a name that is not listed here does not exist inside.
  */
@@ -13,6 +14,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   readlinkSync,
   rmSync,
@@ -24,7 +26,7 @@ import { dirname, isAbsolute, join, normalize } from "node:path";
 import type { Bind } from "./language.ts";
 
 /** The program's user inside; the agent maps a host uid of its own for each jail to it. */
-export const PROGRAM_UID = 1000;
+const PROGRAM_UID = 1000;
 /** Where programs start, and where files go in and come out. */
 export const WORK_DIRECTORY = "/work";
 
@@ -62,6 +64,8 @@ export interface PrepareRootOptions {
   readonly agentPath: string;
   /** Default /usr/bin/bwrap. */
   readonly bubblewrapPath?: string;
+  /** Whether this process may use host uids of its choice; default isPrivileged(). */
+  readonly privileged?: boolean;
 }
 
 export interface JailRoot {
@@ -79,13 +83,24 @@ export interface RootCommandOptions {
   readonly hostUid: number;
   readonly diskBytes: number;
   readonly diskInodes: number;
-  /** Whether the platform is root on the host; false adds a user namespace to make mounts in. */
-  readonly privileged: boolean;
 }
+
+/**
+ * Whether we are root of the host and not of a user namespace (a rootless container, LXC), in which
+ * neither devices nor host uids can be had. Where we are not, bubblewrap makes a user namespace to
+ * make the mounts in, and programs run under our own uid.
+ */
+export const isPrivileged = (uidMapPath = "/proc/self/uid_map"): boolean => {
+  if (process.getuid?.() !== 0) return false;
+  return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync(uidMapPath, "utf8"));
+};
 
 /** Makes the directory (20 ms) and answers how to start a jail on it. */
 export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
-  const { directory, bubblewrapPath = "/usr/bin/bwrap" } = options;
+  const { directory, bubblewrapPath = "/usr/bin/bwrap", privileged = isPrivileged() } = options;
+  if (!privileged && isPrivileged()) {
+    throw new Error("Cannot prepare an unprivileged root as root: programs would be host uid 0");
+  }
   rmSync(directory, { recursive: true, force: true });
   for (const name of MOUNT_POINTS) makeDirectory(join(directory, name));
   chmodSync(directory, 0o755);
@@ -94,13 +109,14 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
   copyFileSync(options.agentPath, join(directory, AGENT_INSIDE));
   chmodSync(join(directory, AGENT_INSIDE), 0o755);
   const prepared = new Set<string>();
-  const base = [bubblewrapPath, "--ro-bind", directory, "/", ...systemBinds, ...NAMESPACES];
+  const mounts = privileged ? [] : UNPRIVILEGED;
+  const base = [bubblewrapPath, "--ro-bind", directory, "/", ...systemBinds, ...mounts];
   return {
     directory,
     bubblewrapPath,
-    command: ({ binds, hostUid, diskBytes, diskInodes, privileged }) => [
+    command: ({ binds, hostUid, diskBytes, diskInodes }) => [
       ...base,
-      ...(privileged ? [] : UNPRIVILEGED),
+      ...NAMESPACES,
       ...binds.flatMap((bind) => bindArguments({ directory, bind, prepared })),
       "--",
       AGENT_INSIDE,
@@ -112,18 +128,25 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
       String(diskBytes),
       "--disk-inodes",
       String(diskInodes),
+      "--system-mounts",
+      privileged ? "1" : "0",
     ],
   };
 };
 
 const NAMESPACES = [
-  ...["--proc", "/proc", "--dev", "/dev"],
   ...["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"],
   ...["--hostname", "sandbox", "--die-with-parent", "--as-pid-1", "--clearenv", "--chdir", "/"],
 ];
 
-/** The agent needs powers over its own mounts for a moment; all of them end at this namespace. */
-const UNPRIVILEGED = ["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"];
+/**
+ * The agent needs powers over its own mounts for a moment; all of them end at this namespace, where
+ * it may not mount a new /proc or make devices. With root it does both, faster than bubblewrap.
+ */
+const UNPRIVILEGED = [
+  ...["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"],
+  ...["--proc", "/proc", "--dev", "/dev"],
+];
 
 /** chmod because the caller's umask must not decide whether the program can read its own root. */
 const makeDirectory = (path: string): void => {

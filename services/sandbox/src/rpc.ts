@@ -2,46 +2,37 @@
 import { create } from "@bufbuild/protobuf";
 import {
   HostSchema,
+  LanguageSchema,
   ListLanguagesResponseSchema,
   SandboxService,
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
-import type { FirstRuns } from "./first-runs.ts";
 import { probeHost } from "./host.ts";
-import { findLanguage, type Language } from "./languages.ts";
+import { findLanguage, type Language, UnknownLanguageError } from "./languages.ts";
+import type { LanguageReport, Offer } from "./offer.ts";
 import type { Runner } from "./run.ts";
 
 export interface SandboxRpcOptions {
-  readonly languages: readonly Language[];
-  readonly firstRuns: FirstRuns;
+  readonly offer: Offer;
   /** Undefined with the reason when this host cannot isolate. */
   readonly runner: Runner | { readonly unavailable: string };
 }
 
 export function sandboxRpc(options: SandboxRpcOptions): Implementation {
-  const { languages, firstRuns, runner } = options;
+  const { offer, runner } = options;
   return implement(SandboxService, {
     run: async function* (request, context) {
       if ("unavailable" in runner) throw new SylaError("sandbox_unavailable", runner.unavailable);
-      const language = findLanguage(languages, request.language, request.version);
+      const language = await offer.prepared(offered(offer, request.language, request.version));
       yield* runner.run(request, language, context);
     },
     listLanguages: async () =>
       create(ListLanguagesResponseSchema, {
-        languages: languages.map((language) => {
-          const firstRunMs = firstRuns.milliseconds(language);
-          return {
-            name: language.name,
-            version: language.version,
-            aliases: [...language.aliases],
-            extensions: [...language.extensions],
-            compiled: language.compile !== undefined,
-            defaultFile: language.defaultFile,
-            ...(firstRunMs === undefined ? {} : { firstRunMs }),
-          };
-        }),
+        languages: offer.reports.map(describe),
       }),
+    getLanguage: async ({ language, version }) =>
+      create(LanguageSchema, describe({ language: offered(offer, language, version) })),
     getHost: async () => {
       const capabilities = await probeHost();
       return create(HostSchema, {
@@ -55,4 +46,29 @@ export function sandboxRpc(options: SandboxRpcOptions): Implementation {
       });
     },
   });
+}
+
+function describe({ language, firstRun }: Pick<LanguageReport, "language"> & Partial<LanguageReport>) {
+  return {
+    name: language.name,
+    version: language.version,
+    aliases: [...language.aliases],
+    extensions: [...language.extensions],
+    compiled: language.compile !== undefined,
+    defaultFile: language.defaultFile,
+    ...(firstRun?.state === "ran" ? { firstRunMs: firstRun.milliseconds } : {}),
+  };
+}
+
+function offered(offer: Offer, name: string, version: string): Language {
+  try {
+    return findLanguage(offer.languages, name, version === "" ? "*" : version);
+  } catch (error) {
+    if (!(error instanceof UnknownLanguageError)) throw error;
+    const { field, known } = error;
+    const detail = `is not one of ${known.join(", ")}`;
+    throw new SylaError("unknown_language", error.message, {
+      violations: [{ pointer: `/${field}`, detail, rule: `language.${field}` }],
+    });
+  }
 }

@@ -259,16 +259,20 @@ function milliseconds(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration);
 }
 
+// The agent says it in words for a person; callers decide by one of three.
 const artifactErrors: ReadonlyMap<string, string> = new Map([
-  ["missing", "not_found"],
-  ["notFound", "not_found"],
+  ["not found", "not_found"],
+  ["not readable", "unreadable"],
+  ["symbolic link", "not_a_file"],
+  ["not a regular file", "not_a_file"],
+  ["not below a directory", "not_found"],
 ]);
 
 function toArtifact(
   found: Awaited<ReturnType<Jail["collect"]>>[number],
 ): Artifact {
   if ("error" in found) {
-    return create(ArtifactSchema, { name: found.path, error: artifactErrors.get(found.error) ?? found.error });
+    return create(ArtifactSchema, { name: found.path, error: artifactErrors.get(found.error) ?? "unreadable" });
   }
   const { path, content, sizeBytes, truncated } = found;
   return create(ArtifactSchema, { name: path, content, truncated, sizeBytes });

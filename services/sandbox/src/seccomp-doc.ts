@@ -20,8 +20,8 @@ Every jailed program runs under an allow-list of system calls, assembled as BPF 
   32 bits itself.
 - A filter sees numbers, never what pointers point at. Where flags lie in memory (clone3,
   sched_setattr, openat2) the call is closed, or what makes it harmless is told.
-- Files below /usr are shared by all jails, read-only. A filter cannot tell them from a program's own
-  files, so flock and fcntl locks on them can be seen from one jail in another: a slow covert
+- Files below /usr are shared by all jails, read-only. A filter cannot tell them from a program's
+  own files, so flock and fcntl locks on them can be seen from one jail in another: a slow covert
   channel between two programs that both want it, and no way to read or change anything.
 `;
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file syla/sandbox/v1/sandbox.proto.
  */
 export const file_syla_sandbox_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zeWxhL3NhbmRib3gvdjEvc2FuZGJveC5wcm90bxIPc3lsYS5zYW5kYm94LnYxIqgCCgpSdW5SZXF1ZXN0EhkKCGxhbmd1YWdlGAEgASgJQge6SARyAhABEg8KB3ZlcnNpb24YAiABKAkSLgoFZmlsZXMYAyADKAsyFS5zeWxhLnNhbmRib3gudjEuRmlsZUIIukgFkgECCAESDQoFc3RkaW4YBCABKAwSDAoEYXJncxgFIAMoCRIxCgNlbnYYBiADKAsyJC5zeWxhLnNhbmRib3gudjEuUnVuUmVxdWVzdC5FbnZFbnRyeRIvCgZsaW1pdHMYByABKAsyFy5zeWxhLnNhbmRib3gudjEuTGltaXRzQga6SAPIAQESEQoJYXJ0aWZhY3RzGAggAygJGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJQoERmlsZRIMCgRuYW1lGAEgASgJEg8KB2NvbnRlbnQYAiABKAwihgIKBkxpbWl0cxI0Cgl3YWxsX3RpbWUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARIzCghjcHVfdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEh0KDG1lbW9yeV9ieXRlcxgDIAEoA0IHukgEIgIgABIVCgRwaWRzGAQgASgFQge6SAQaAiAAEhsKCmRpc2tfYnl0ZXMYBSABKANCB7pIBCICIAASHQoMb3V0cHV0X2J5dGVzGAYgASgDQge6SAQiAiAAEh8KDmFydGlmYWN0X2J5dGVzGAcgASgDQge6SAQiAiAAIsIBCghSdW5FdmVudBIrCgdzdGFydGVkGAEgASgLMhguc3lsYS5zYW5kYm94LnYxLlN0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABItCghhcnRpZmFjdBgEIAEoCzIZLnN5bGEuc2FuZGJveC52MS5BcnRpZmFjdEgAEi0KCGZpbmlzaGVkGAUgASgLMhkuc3lsYS5zYW5kYm94LnYxLkZpbmlzaGVkSABCBwoFZXZlbnQiKQoHU3RhcnRlZBINCgVwaGFzZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJIm4KCEFydGlmYWN0EgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoDBISCgpzaXplX2J5dGVzGAMgASgBEhEKCXRydW5jYXRlZBgEIAEoCBISCgVlcnJvchgFIAEoCUgAiAEBQggKBl9lcnJvciLgAgoIRmluaXNoZWQSFgoJZXhpdF9jb2RlGAEgASgFSACIAQESEwoGc2lnbmFsGAIgASgJSAGIAQESFwoKZXJyb3JfdHlwZRgDIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYBCABKAlIA4gBARIYChBzdGRvdXRfdHJ1bmNhdGVkGAUgASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYBiABKAgSEgoKc3RhcnR1cF9tcxgHIAEoARIUCgxleGVjdXRpb25fbXMYCCABKAESDgoGY3B1X21zGAkgASgBEhkKEW1lbW9yeV9wZWFrX2J5dGVzGAogASgBEhUKDWRpc2tfaW9fYnl0ZXMYCyABKAESGAoQbmV0d29ya19pb19ieXRlcxgMIAEoAUIMCgpfZXhpdF9jb2RlQgkKB19zaWduYWxCDQoLX2Vycm9yX3R5cGVCEAoOX2Vycm9yX21lc3NhZ2UiFgoUTGlzdExhbmd1YWdlc1JlcXVlc3QiRQoVTGlzdExhbmd1YWdlc1Jlc3BvbnNlEiwKCWxhbmd1YWdlcxgBIAMoCzIZLnN5bGEuc2FuZGJveC52MS5MYW5ndWFnZSKiAQoITGFuZ3VhZ2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg8KB2FsaWFzZXMYAyADKAkSEgoKZXh0ZW5zaW9ucxgEIAMoCRIQCghjb21waWxlZBgFIAEoCBIZCgxmaXJzdF9ydW5fbXMYBiABKAFIAIgBARIUCgxkZWZhdWx0X2ZpbGUYByABKAlCDwoNX2ZpcnN0X3J1bl9tcyIQCg5HZXRIb3N0UmVxdWVzdCI5CgRIb3N0EjEKDGNhcGFiaWxpdGllcxgBIAMoCzIbLnN5bGEuc2FuZGJveC52MS5DYXBhYmlsaXR5IlgKCkNhcGFiaWxpdHkSDAoEbmFtZRgBIAEoCRIKCgJvaxgCIAEoCBIQCghyZXF1aXJlZBgDIAEoCBIOCgZkZXRhaWwYBCABKAkSDgoGcmVtZWR5GAUgASgJMoYCCg5TYW5kYm94U2VydmljZRI/CgNSdW4SGy5zeWxhLnNhbmRib3gudjEuUnVuUmVxdWVzdBoZLnN5bGEuc2FuZGJveC52MS5SdW5FdmVudDABEmMKDUxpc3RMYW5ndWFnZXMSJS5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1JlcXVlc3QaJi5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1Jlc3BvbnNlIgOQAgESRgoHR2V0SG9zdBIfLnN5bGEuc2FuZGJveC52MS5HZXRIb3N0UmVxdWVzdBoVLnN5bGEuc2FuZGJveC52MS5Ib3N0IgOQAgEaBqKfGQIIAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_syla_options_v1_options]);
+  fileDesc("Ch1zeWxhL3NhbmRib3gvdjEvc2FuZGJveC5wcm90bxIPc3lsYS5zYW5kYm94LnYxIqgCCgpSdW5SZXF1ZXN0EhkKCGxhbmd1YWdlGAEgASgJQge6SARyAhABEg8KB3ZlcnNpb24YAiABKAkSLgoFZmlsZXMYAyADKAsyFS5zeWxhLnNhbmRib3gudjEuRmlsZUIIukgFkgECCAESDQoFc3RkaW4YBCABKAwSDAoEYXJncxgFIAMoCRIxCgNlbnYYBiADKAsyJC5zeWxhLnNhbmRib3gudjEuUnVuUmVxdWVzdC5FbnZFbnRyeRIvCgZsaW1pdHMYByABKAsyFy5zeWxhLnNhbmRib3gudjEuTGltaXRzQga6SAPIAQESEQoJYXJ0aWZhY3RzGAggAygJGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJQoERmlsZRIMCgRuYW1lGAEgASgJEg8KB2NvbnRlbnQYAiABKAwihgIKBkxpbWl0cxI0Cgl3YWxsX3RpbWUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARIzCghjcHVfdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEh0KDG1lbW9yeV9ieXRlcxgDIAEoA0IHukgEIgIgABIVCgRwaWRzGAQgASgFQge6SAQaAiAAEhsKCmRpc2tfYnl0ZXMYBSABKANCB7pIBCICIAASHQoMb3V0cHV0X2J5dGVzGAYgASgDQge6SAQiAiAAEh8KDmFydGlmYWN0X2J5dGVzGAcgASgDQge6SAQiAiAAIsIBCghSdW5FdmVudBIrCgdzdGFydGVkGAEgASgLMhguc3lsYS5zYW5kYm94LnYxLlN0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABItCghhcnRpZmFjdBgEIAEoCzIZLnN5bGEuc2FuZGJveC52MS5BcnRpZmFjdEgAEi0KCGZpbmlzaGVkGAUgASgLMhkuc3lsYS5zYW5kYm94LnYxLkZpbmlzaGVkSABCBwoFZXZlbnQiKQoHU3RhcnRlZBINCgVwaGFzZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJIm4KCEFydGlmYWN0EgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoDBISCgpzaXplX2J5dGVzGAMgASgBEhEKCXRydW5jYXRlZBgEIAEoCBISCgVlcnJvchgFIAEoCUgAiAEBQggKBl9lcnJvciLgAgoIRmluaXNoZWQSFgoJZXhpdF9jb2RlGAEgASgFSACIAQESEwoGc2lnbmFsGAIgASgJSAGIAQESFwoKZXJyb3JfdHlwZRgDIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYBCABKAlIA4gBARIYChBzdGRvdXRfdHJ1bmNhdGVkGAUgASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYBiABKAgSEgoKc3RhcnR1cF9tcxgHIAEoARIUCgxleGVjdXRpb25fbXMYCCABKAESDgoGY3B1X21zGAkgASgBEhkKEW1lbW9yeV9wZWFrX2J5dGVzGAogASgBEhUKDWRpc2tfaW9fYnl0ZXMYCyABKAESGAoQbmV0d29ya19pb19ieXRlcxgMIAEoAUIMCgpfZXhpdF9jb2RlQgkKB19zaWduYWxCDQoLX2Vycm9yX3R5cGVCEAoOX2Vycm9yX21lc3NhZ2UiFgoUTGlzdExhbmd1YWdlc1JlcXVlc3QiRQoVTGlzdExhbmd1YWdlc1Jlc3BvbnNlEiwKCWxhbmd1YWdlcxgBIAMoCzIZLnN5bGEuc2FuZGJveC52MS5MYW5ndWFnZSKiAQoITGFuZ3VhZ2USDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg8KB2FsaWFzZXMYAyADKAkSEgoKZXh0ZW5zaW9ucxgEIAMoCRIQCghjb21waWxlZBgFIAEoCBIZCgxmaXJzdF9ydW5fbXMYBiABKAFIAIgBARIUCgxkZWZhdWx0X2ZpbGUYByABKAlCDwoNX2ZpcnN0X3J1bl9tcyI3ChJHZXRMYW5ndWFnZVJlcXVlc3QSEAoIbGFuZ3VhZ2UYASABKAkSDwoHdmVyc2lvbhgCIAEoCSIQCg5HZXRIb3N0UmVxdWVzdCI5CgRIb3N0EjEKDGNhcGFiaWxpdGllcxgBIAMoCzIbLnN5bGEuc2FuZGJveC52MS5DYXBhYmlsaXR5IlgKCkNhcGFiaWxpdHkSDAoEbmFtZRgBIAEoCRIKCgJvaxgCIAEoCBIQCghyZXF1aXJlZBgDIAEoCBIOCgZkZXRhaWwYBCABKAkSDgoGcmVtZWR5GAUgASgJMtoCCg5TYW5kYm94U2VydmljZRI/CgNSdW4SGy5zeWxhLnNhbmRib3gudjEuUnVuUmVxdWVzdBoZLnN5bGEuc2FuZGJveC52MS5SdW5FdmVudDABEmMKDUxpc3RMYW5ndWFnZXMSJS5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1JlcXVlc3QaJi5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1Jlc3BvbnNlIgOQAgESUgoLR2V0TGFuZ3VhZ2USIy5zeWxhLnNhbmRib3gudjEuR2V0TGFuZ3VhZ2VSZXF1ZXN0Ghkuc3lsYS5zYW5kYm94LnYxLkxhbmd1YWdlIgOQAgESRgoHR2V0SG9zdBIfLnN5bGEuc2FuZGJveC52MS5HZXRIb3N0UmVxdWVzdBoVLnN5bGEuc2FuZGJveC52MS5Ib3N0IgOQAgEaBqKfGQIIAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_syla_options_v1_options]);
 
 /**
  * A program and its bounds, all of them given.
@@ -515,6 +515,34 @@ export const LanguageSchema: GenMessage<Language> = /*@__PURE__*/
   messageDesc(file_syla_sandbox_v1_sandbox, 9);
 
 /**
+ * Request of GetLanguage.
+ *
+ * @generated from message syla.sandbox.v1.GetLanguageRequest
+ */
+export type GetLanguageRequest = Message<"syla.sandbox.v1.GetLanguageRequest"> & {
+  /**
+   * A name or an alias.
+   *
+   * @generated from field: string language = 1;
+   */
+  language: string;
+
+  /**
+   * A version or the beginning of one; empty takes the default.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message syla.sandbox.v1.GetLanguageRequest.
+ * Use `create(GetLanguageRequestSchema)` to create a new message.
+ */
+export const GetLanguageRequestSchema: GenMessage<GetLanguageRequest> = /*@__PURE__*/
+  messageDesc(file_syla_sandbox_v1_sandbox, 10);
+
+/**
  * Request of GetHost; empty.
  *
  * @generated from message syla.sandbox.v1.GetHostRequest
@@ -527,7 +555,7 @@ export type GetHostRequest = Message<"syla.sandbox.v1.GetHostRequest"> & {
  * Use `create(GetHostRequestSchema)` to create a new message.
  */
 export const GetHostRequestSchema: GenMessage<GetHostRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_sandbox, 10);
+  messageDesc(file_syla_sandbox_v1_sandbox, 11);
 
 /**
  * What a host can do.
@@ -548,7 +576,7 @@ export type Host = Message<"syla.sandbox.v1.Host"> & {
  * Use `create(HostSchema)` to create a new message.
  */
 export const HostSchema: GenMessage<Host> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_sandbox, 11);
+  messageDesc(file_syla_sandbox_v1_sandbox, 12);
 
 /**
  * One thing a host can or cannot do.
@@ -597,7 +625,7 @@ export type Capability = Message<"syla.sandbox.v1.Capability"> & {
  * Use `create(CapabilitySchema)` to create a new message.
  */
 export const CapabilitySchema: GenMessage<Capability> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_sandbox, 12);
+  messageDesc(file_syla_sandbox_v1_sandbox, 13);
 
 /**
  * Runs programs in fresh jails on one host.
@@ -624,6 +652,16 @@ export const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof ListLanguagesRequestSchema;
     output: typeof ListLanguagesResponseSchema;
+  },
+  /**
+   * Answers the language that a name or alias and a version, or the beginning of one, select.
+   *
+   * @generated from rpc syla.sandbox.v1.SandboxService.GetLanguage
+   */
+  getLanguage: {
+    methodKind: "unary";
+    input: typeof GetLanguageRequestSchema;
+    output: typeof LanguageSchema;
   },
   /**
    * Probes what the host can do for isolation.

@@ -1,0 +1,173 @@
+// All services in one process: what starts, in which order, and what each is given. Services reach one another by
+// typed clients over in-memory dispatchers.
+import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
+import { ReplService } from "@syla/contract/syla/repl/v1/repl";
+import { type ExecutionServer, startExecution } from "@syla/execution";
+import { type Gateway, gatewayDefaults, startGateway } from "@syla/gateway";
+import { present } from "@syla/kit/assert";
+import { systemClock } from "@syla/kit/clock";
+import { type DataDirectory, openDataDirectory } from "@syla/kit/data-directory";
+import { type Database, openDatabase } from "@syla/kit/database";
+import { createDispatcher, mergeDispatchers } from "@syla/kit/dispatch";
+import { createHealth } from "@syla/kit/health";
+import { installationKey } from "@syla/kit/installation-key";
+import type { Part } from "@syla/kit/lifecycle";
+import type { Log } from "@syla/kit/log";
+import { createMetrics } from "@syla/kit/metrics";
+import { observe } from "@syla/kit/observe";
+import { validation } from "@syla/kit/validate";
+import { type SandboxServer, startSandbox } from "@syla/sandbox";
+import type { Configuration } from "./configuration.ts";
+
+export interface PlatformOptions {
+  readonly configuration: Configuration;
+  readonly version: string;
+  readonly log: Log;
+}
+
+/** How much of the time to drain is left to cancel what still runs. */
+const cancelMs = 1000;
+
+/** The parts of a platform, and what they are once started. */
+export class Platform {
+  readonly #options: PlatformOptions;
+  readonly #metrics = createMetrics();
+  readonly #health = createHealth({ services: [ExecutionService, ReplService] });
+  #data: DataDirectory | undefined;
+  #database: Database | undefined;
+  #sandboxStarting: Promise<SandboxServer> | undefined;
+  #sandbox: SandboxServer | undefined;
+  #execution: ExecutionServer | undefined;
+  #gateway: Gateway | undefined;
+
+  constructor(options: PlatformOptions) {
+    this.#options = options;
+  }
+
+  get data(): DataDirectory {
+    return present(this.#data, "the data folder");
+  }
+
+  get sandbox(): SandboxServer {
+    return present(this.#sandbox, "the sandbox service");
+  }
+
+  get gateway(): Gateway {
+    return present(this.#gateway, "the gateway");
+  }
+
+  /** In the order in which they start. */
+  get parts(): readonly Part[] {
+    return [
+      {
+        name: "data folder",
+        start: () => this.#openData(),
+        stop: () => this.#data?.close(),
+      },
+      {
+        // Most of its start is waiting for the host's tools, so the database starts beside it.
+        name: "sandbox",
+        start: () => this.#beginSandbox(),
+        stop: async () => (await this.#sandboxStarting?.catch(() => undefined))?.stop(),
+      },
+      {
+        name: "database",
+        start: () => this.#openDatabase(),
+        stop: () => this.#database?.close(),
+      },
+      {
+        name: "execution",
+        start: () => this.#startExecution(),
+        drain: () => this.#execution?.drain(AbortSignal.timeout(this.#drainMs)),
+        stop: () => this.#execution?.stop(),
+      },
+      {
+        name: "gateway",
+        start: () => this.#startGateway(),
+        drain: async () => {
+          this.#health.setState("draining");
+          await this.#gateway?.drain();
+        },
+        stop: () => this.#gateway?.close(),
+      },
+    ];
+  }
+
+  get #drainMs(): number {
+    return Math.max(0, this.#options.configuration.platform.drainMs - cancelMs);
+  }
+
+  get #interceptors() {
+    return [observe({ log: this.#options.log, metrics: this.#metrics }), validation()];
+  }
+
+  async #openData(): Promise<void> {
+    this.#data = await openDataDirectory(this.#options.configuration.platform.dataDirectory);
+  }
+
+  #beginSandbox(): void {
+    this.#sandboxStarting = startSandbox({
+      config: this.#options.configuration.sandbox,
+      dataDirectory: this.data.path,
+      interceptors: this.#interceptors,
+      log: this.#options.log,
+    });
+    this.#sandboxStarting.catch(() => undefined); // its error is thrown where it is awaited
+  }
+
+  async #openDatabase(): Promise<void> {
+    const { databaseUrl } = this.#options.configuration.platform;
+    const { log } = this.#options;
+    this.#database = await openDatabase({ url: databaseUrl, dataDirectory: this.data, log });
+  }
+
+  async #startExecution(): Promise<void> {
+    const database = present(this.#database, "the database");
+    this.#sandbox = await this.#sandboxStarting;
+    this.#execution = await startExecution({
+      config: this.#options.configuration.execution,
+      database,
+      sandbox: this.sandbox.dispatcher,
+      interceptors: this.#interceptors,
+      key: await installationKey(await database.schema("platform"), "page_token"),
+      clock: systemClock,
+      log: this.#options.log,
+      metrics: this.#metrics,
+    });
+    this.#health.register("database", () => database.check());
+    this.#health.register("sandbox", async () => {
+      if (this.sandbox.unavailable !== undefined) throw new Error(this.sandbox.unavailable);
+    });
+  }
+
+  async #startGateway(): Promise<void> {
+    const { host, restPort, grpcPort, corsOrigins, drainMs } =
+      this.#options.configuration.platform;
+    const own = createDispatcher([this.#health.implementation], this.#interceptors);
+    const execution = present(this.#execution, "the execution service");
+    const { version, log } = this.#options;
+    this.#gateway = await startGateway({
+      dispatcher: mergeDispatchers([execution.dispatcher, own]),
+      config: { ...gatewayDefaults, host, restPort, grpcPort, corsOrigins, drainMs, version },
+      log,
+      health: {
+        live: () => this.#health.live().alive,
+        ready: async () => {
+          const { ready, checks } = await this.#health.ready();
+          return {
+            ready,
+            checks: Object.fromEntries(checks.map(({ name, ok, code }) => [name, ok ? "ok" : (code ?? "failing")])),
+          };
+        },
+      },
+      metrics: {
+        text: async () => ({
+          contentType: this.#metrics.contentType,
+          body: await this.#metrics.text(),
+        }),
+      },
+    });
+    this.#health.setState("serving");
+    await this.data.announce(this.#gateway.restUrl);
+  }
+}

@@ -1,0 +1,179 @@
+// What a run could leave on its host, and the assertion that it left nothing: processes, control groups, mounts,
+// descriptors and files of the platform, settings of the kernel. What is released after an answer is waited for.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Platform } from "./platform.ts";
+
+/** How long what follows an answer may take, on a host under load. */
+const settleMsMax = 20_000;
+const settlePollMs = 20;
+/** Connections, files of slots: what a platform may hold more of than before, having had more to do. */
+const descriptorSlack = 48;
+
+/** A host as far as runs could change it. */
+export interface Host {
+  /** Processes below the platform's spawner of jails. */
+  readonly jailed: readonly string[];
+  /** Processes in any control group of the platform's. */
+  readonly grouped: readonly string[];
+  /** Groups that are neither the platform's own nor its slots. */
+  readonly foreignGroups: readonly string[];
+  readonly mounts: number;
+  readonly descriptors: number;
+  /** Over all files that jails see and that the platform trusts. */
+  readonly files: string;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+const settingFiles = [
+  "/proc/sys/kernel/core_pattern",
+  "/proc/sys/kernel/hostname",
+  "/proc/sys/kernel/modprobe",
+  "/proc/sys/kernel/sysrq",
+  "/proc/sys/vm/overcommit_memory",
+] as const;
+
+/** Looks at the host, at a moment at which no jail is open. */
+export async function observeHost(platform: Pick<Platform, "pid" | "data">): Promise<Host> {
+  const deadline = Date.now() + settleMsMax;
+  for (;;) {
+    const host = lookAtHost(platform);
+    const quiet = host.jailed.length + host.grouped.length === 0;
+    if (quiet || Date.now() > deadline) return host;
+    await sleep(settlePollMs);
+  }
+}
+
+/** Asserts that nothing is left of any run since the host was looked at. */
+export async function assertHostUnchanged(
+  platform: Pick<Platform, "pid" | "data">,
+  before: Host,
+): Promise<void> {
+  const { descriptors, ...after } = await observeHost(platform);
+  const { descriptors: descriptorsBefore, ...rest } = before;
+  assert.deepEqual(after, rest);
+  const most = descriptorsBefore + descriptorSlack;
+  assert.ok(descriptors <= most, `the platform holds ${descriptors} descriptors, more than ${most}`);
+}
+
+/** Looks at the host as it is now. */
+export function lookAtHost({ pid, data }: Pick<Platform, "pid" | "data">): Host {
+  const groups = groupsOf(pid);
+  return {
+    jailed: jailedBelow(pid),
+    grouped: groups.flatMap(processesIn),
+    foreignGroups: groups.filter((path) => !/\/syla-\d+-\d+(\/slot-\d+)?$/.test(path)),
+    mounts: lines(`/proc/${pid}/mountinfo`).length,
+    descriptors: namesIn(`/proc/${pid}/fd`).length,
+    files: digest(["agent", "root"].map((name) => join(data, name))),
+    settings: Object.fromEntries(settingFiles.map((file) => [file, text(file)])),
+  };
+}
+
+interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  readonly command: string;
+}
+
+/** Every process that can be seen from here. */
+export function processes(): readonly Process[] {
+  return namesIn("/proc").flatMap((name) => {
+    const stat = /^\d+$/.test(name) ? text(`/proc/${name}/stat`) : "";
+    if (stat === "") return [];
+    // The name in parentheses may hold anything, parentheses among it.
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    const command = text(`/proc/${name}/cmdline`).replaceAll("\0", " ").trim();
+    return [{ pid: Number(name), parent, command }];
+  });
+}
+
+/** The processes below one, however deep. */
+export function descendants(pid: number, all = processes()): readonly Process[] {
+  const children = all.filter(({ parent }) => parent === pid);
+  return [...children, ...children.flatMap((child) => descendants(child.pid, all))];
+}
+
+function jailedBelow(pid: number): string[] {
+  const all = processes();
+  const spawners = all.filter(({ parent, command }) => parent === pid && / spawn \//.test(command));
+  return spawners
+    .flatMap((spawner) => descendants(spawner.pid, all))
+    .map(({ pid: own, command }) => `${own} ${command}`);
+}
+
+/** The control groups that a platform made, in every hierarchy, deepest last. */
+export function groupsOf(pid: number): string[] {
+  return hierarchies().flatMap((directory) =>
+    namesIn(directory)
+      .filter((name) => name.startsWith(`syla-${pid}-`))
+      .flatMap((name) => withNested(join(directory, name))),
+  );
+}
+
+/** Where this process's control groups are, in each hierarchy that is mounted. */
+function hierarchies(): string[] {
+  const mounts = lines("/proc/self/mountinfo").flatMap((line) => {
+    const [left, right] = line.split(" - ");
+    const [, , , root, point] = left?.split(" ") ?? [];
+    const [type] = right?.split(" ") ?? [];
+    if (root === undefined || point === undefined || !type?.startsWith("cgroup")) return [];
+    return [point];
+  });
+  const own = lines("/proc/self/cgroup").map((line) => line.split(":").slice(2).join(":"));
+  const found = mounts.flatMap((mount) => ["/", ...own].map((path) => join(mount, path)));
+  // A platform that found processes beside itself may have moved to a leaf of its own.
+  return [...new Set([...found, ...found.map((path) => join(path, ".."))])].filter(existsSync);
+}
+
+function withNested(directory: string): string[] {
+  const below = namesIn(directory)
+    .map((name) => join(directory, name))
+    .filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true);
+  return [directory, ...below.flatMap(withNested)];
+}
+
+function processesIn(group: string): string[] {
+  return lines(join(group, "cgroup.procs")).map((pid) => {
+    const command = text(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
+    return `${pid} ${command} in ${group}`;
+  });
+}
+
+function digest(paths: readonly string[]): string {
+  const hash = createHash("sha256");
+  const add = (path: string): void => {
+    const about = lstatSync(path, { throwIfNoEntry: false });
+    if (about === undefined) return;
+    const { mode, uid, size, mtimeMs } = about;
+    if (about.isSymbolicLink()) hash.update(`${path} -> ${readlinkSync(path)}\n`);
+    else if (about.isDirectory()) for (const name of namesIn(path).toSorted()) add(join(path, name));
+    // Empty ones are mount points, which are made at the first run that needs them.
+    else if (size > 0) hash.update(`${path} ${mode} ${uid} ${size} ${mtimeMs}\n`);
+  };
+  for (const path of paths) add(path);
+  return hash.digest("hex");
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function lines(path: string): string[] {
+  return text(path).split("\n").filter(Boolean);
+}
