@@ -20,6 +20,7 @@ const hostReasons: readonly RegExp[] = [
   /^no KVM/,
   /^no cgroup \w+ controller/,
   /^no kernel headers on this host/,
+  /^\w+ is not on this host/,
   /^not \w+: another architecture/,
 ];
 

@@ -71,7 +71,9 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
   const request = requestText(url, options.body);
   const begin = performance.now();
   const end = begin + options.durationMs;
-  const lanes = Array.from({ length: options.connections }, () => loadConnection(url, request, end));
+  const lanes = Array.from({ length: options.connections }, () =>
+    loadConnection(url, request, end),
+  );
   const latencies = (await Promise.all(lanes)).flat();
   return { requestsPerSecond: latencies.length / ((performance.now() - begin) / 1000), latencies };
 }

@@ -61,7 +61,9 @@ async function throughput(platform: Platform): Promise<Row> {
   const jailed: number[] = [];
   const syla: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    jailed.push(await processesPerSecond([...bubblewrap, python, "-c", program], callers, durationMs));
+    jailed.push(
+      await processesPerSecond([...bubblewrap, python, "-c", program], callers, durationMs),
+    );
     const body = executeBody("python", program);
     syla.push((await load({ url, connections: callers, durationMs, body })).requestsPerSecond);
   }
@@ -77,10 +79,9 @@ async function throughput(platform: Platform): Promise<Row> {
 async function rest(platform: Platform): Promise<Row[]> {
   const url = `${platform.url}/api/v1/languages`;
   const answer = await (await fetch(url)).text();
-  const fastify = await startServer(
-    fileURLToPath(new URL("bare-fastify.ts", import.meta.url)),
-    [answer],
-  );
+  const fastify = await startServer(fileURLToPath(new URL("bare-fastify.ts", import.meta.url)), [
+    answer,
+  ]);
   const bare: number[] = [];
   const syla: number[] = [];
   const p99: number[] = [];
@@ -114,11 +115,15 @@ function table(rows: readonly Row[]): string {
   const lines = rows.map(({ what, syla, peer, ratio, reach }) =>
     ["", what, syla, peer, ratio, reach, ""].join(" | ").trim(),
   );
-  return ["| what | Syla | peer | ratio | to reach |", "|---|---|---|---|---|", ...lines].join("\n");
+  return ["| what | Syla | peer | ratio | to reach |", "|---|---|---|---|---|", ...lines].join(
+    "\n",
+  );
 }
 
 function heading(): string {
-  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }).trim();
+  const commit = execFileSync("git", ["describe", "--always", "--dirty"], {
+    encoding: "utf8",
+  }).trim();
   const [cpu] = cpus();
   const date = new Date().toISOString().slice(0, 10);
   return [

@@ -13,7 +13,9 @@ export interface Platform extends Server {
 }
 
 /** Starts a platform on a free port with a new data folder, or again on one that is there. */
-export async function startPlatform(data = mkdtempSync(join(tmpdir(), "syla-bench-"))): Promise<Platform> {
+export async function startPlatform(
+  data = mkdtempSync(join(tmpdir(), "syla-bench-")),
+): Promise<Platform> {
   const env = { SYLA_DATA: data, REST_PORT: "0", GRPC_PORT: "0", LOG_LEVEL: "error" };
   const server = await startServer(main, ["--embedded"], env);
   return { ...server, data };

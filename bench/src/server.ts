@@ -39,7 +39,8 @@ async function readyUrl(child: ChildProcessByStdio<Writable, Readable, null>): P
   for await (const line of createInterface({ input: child.stdout })) {
     if (!line.startsWith("{")) continue;
     const message: unknown = JSON.parse(line);
-    if (typeof message === "object" && message !== null && "url" in message) return String(message.url);
+    if (typeof message === "object" && message !== null && "url" in message)
+      return String(message.url);
   }
   throw new Error("Cannot go on: the server ended before it was ready.");
 }

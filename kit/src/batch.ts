@@ -22,6 +22,7 @@ export interface BatchWriterOptions<Item, Result> {
   readonly clock?: Clock;
 }
 
+/** Writes items in batches; a caller sees only its own. */
 export interface BatchWriter<Item, Result> {
   /**
    * Writes one item and answers its result. Rejects with what `write` threw for its whole batch, `overloaded` when

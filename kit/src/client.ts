@@ -58,7 +58,10 @@ function clientMethod(desc: DescMethod, bound: BoundMethod) {
     return (request: MessageInitShape<typeof desc.input>, options: CallOptions = {}) =>
       unary(create(desc.input, request), openContext(options));
   }
-  return (request: MessageInitShape<typeof desc.input>, options: CallOptions = {}): AsyncIterable<Message> => {
+  return (
+    request: MessageInitShape<typeof desc.input>,
+    options: CallOptions = {},
+  ): AsyncIterable<Message> => {
     if (stream === undefined) throw new SylaError("unimplemented", `${bound.path} is not served.`);
     return stream(create(desc.input, request), openContext(options));
   };
@@ -66,8 +69,7 @@ function clientMethod(desc: DescMethod, bound: BoundMethod) {
 
 function openContext(options: CallOptions): CallContext {
   const { parent, signal, deadline } = options;
-  const context =
-    parent === undefined ? new CallContext({ deadline }) : parent.child({ deadline });
+  const context = parent === undefined ? new CallContext({ deadline }) : parent.child({ deadline });
   if (signal?.aborted === true) context.abort(callerLeft());
   else signal?.addEventListener("abort", () => context.abort(callerLeft()), { once: true });
   return context;

@@ -155,7 +155,7 @@ const sizes: Setting = { key: "a.b", type: "bytes", description: "A size." };
 for (const setting of [durations, sizes]) {
   test(`a ${setting.type} that is written is read back as the same`, () => {
     fc.assert(
-      fc.property(fc.nat(), fc.constantFrom(1, 1000, 1024, 60_000), (amount, factor) => {
+      fc.property(fc.nat(1e6), fc.constantFrom(1, 1000, 1024, 60_000), (amount, factor) => {
         const value = amount * factor;
         assert.deepEqual(readSetting(setting, writeValue(setting, value)), {
           kind: "value",

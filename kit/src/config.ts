@@ -27,6 +27,7 @@ export function defineSettings<const S extends Settings>(settings: S): S {
   return settings;
 }
 
+/** Where a configuration comes from. */
 export interface ConfigSource {
   /** Default: that of the process. An empty variable counts as not set. */
   readonly env?: Readonly<Record<string, string | undefined>>;

@@ -1,7 +1,8 @@
 // The data folder of an installation, held by one process at a time. The hold is a kernel lock on a file of it, so it
 // ends with its process however that ends: there is no stale lock to judge, and no race between two that judge.
 //
-// Node has no flock; SQLite, which is part of Node, takes such a lock (fcntl, exclusive) on any file it opens. Rejected:
+// Node has no flock; SQLite, which is part of Node, takes such a lock (fcntl, exclusive) on any file it opens.
+// Rejected:
 // a file with a pid (two starters can both find it stale, pids are reused and mean nothing across containers), and a
 // Unix socket (the same race when it is replaced; an abstract one is not seen from another network namespace).
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";

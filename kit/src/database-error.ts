@@ -19,8 +19,17 @@ const unreachableCodes = new Set([
 ]);
 
 // pg 8 gives these plain errors no code.
-const unreachableWords =
-  /Connection terminated|timeout exceeded when trying to connect|connection timeout|not queryable|Connection ended|after calling end/i;
+const unreachableWords = new RegExp(
+  [
+    "Connection terminated",
+    "timeout exceeded when trying to connect",
+    "connection timeout",
+    "not queryable",
+    "Connection ended",
+    "after calling end",
+  ].join("|"),
+  "i",
+);
 
 /** A database error as one of the catalogue where it has a place there; anything else unchanged. */
 export function toDatabaseError(thrown: unknown): unknown {

@@ -6,7 +6,8 @@ import { after, before, type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isUniqueViolation } from "./database-error.ts";
-import { openDatabase, type Sql } from "./database.ts";
+import { openDatabase } from "./database.ts";
+import type { Sql } from "./sql.ts";
 import { SylaError } from "./error.ts";
 import { createLog } from "./log.ts";
 import { postmasterPid } from "./postgres-orphans.ts";
@@ -39,7 +40,7 @@ test("query() answers rows, with big integers, bytes and times as such", async (
 });
 
 test("query() reads each row by `parse` and prepares a named statement", async () => {
-  const sql = await database.schema("named", { connectionsMax: 1 });
+  const sql = await database.schema("full", { connectionsMax: 1 });
   const parse = (row: Readonly<Record<string, unknown>>) => Number(row["n"]);
   for (const n of [1, 2]) {
     assert.deepEqual(await sql.query("select $1::integer as n", [n], { name: "one", parse }), [n]);
@@ -48,8 +49,8 @@ test("query() reads each row by `parse` and prepares a named statement", async (
   assert.deepEqual(prepared, [{ name: "one" }]);
 });
 
-test("a schema sees its own tables only", async () => {
-  const [left, right] = [await database.schema("left_side"), await database.schema("right_side")];
+test("a schema, whatever word its name is, sees its own tables only", async () => {
+  const [left, right] = [await database.schema("left"), await database.schema("right")];
   await left.query("create table thing as select 1 as n");
   await assert.rejects(right.query("select * from thing"), /does not exist/);
 });

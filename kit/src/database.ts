@@ -9,36 +9,7 @@ import { busy, toDatabaseError } from "./database-error.ts";
 import type { Log } from "./log.ts";
 import { migrate } from "./migrate.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
-
-/** One row: column name to value. */
-export type Row = Readonly<Record<string, unknown>>;
-
-export interface QueryOptions {
-  /** Prepares the statement under this name once a connection, which saves its planning: for hot queries. */
-  readonly name?: string;
-}
-
-/** Where statements are run: in a transaction, or each on its own. */
-export interface Queries {
-  /**
-   * Runs one statement; values are `$1`, `$2`... Throws `database_unavailable` when the database cannot be reached
-   * (after a lost connection the statement may have had its effect), `storage_full`, `deadline_exceeded` when it ran
-   * longer than allowed, `transaction_conflict`.
-   */
-  query(text: string, values?: readonly unknown[], options?: QueryOptions): Promise<Row[]>;
-  /** The same, with every row read by `parse`. */
-  query<T>(
-    text: string,
-    values: readonly unknown[],
-    options: QueryOptions & { readonly parse: (row: Row) => T },
-  ): Promise<T[]>;
-}
-
-/** A schema's connections. */
-export interface Sql extends Queries {
-  /** Runs `work` in a transaction on one connection: committed when it resolves, rolled back when it throws. */
-  transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
-}
+import type { Queries, QueryOptions, Row, Sql } from "./sql.ts";
 
 export interface SchemaOptions {
   /** A folder of numbered SQL files to bring the schema up to date with: see migrate.ts. */
@@ -59,6 +30,7 @@ export interface DatabaseOptions {
   readonly log: Log;
 }
 
+/** A database that is open. */
 export interface Database {
   /** Where to connect; may hold a password. */
   readonly url: string;
@@ -66,7 +38,7 @@ export interface Database {
   readonly embedded: boolean;
   /** Makes a schema if it is missing, migrates it, and opens connections to it. `name` is lower case. */
   schema(name: string, options?: SchemaOptions): Promise<Sql>;
-  /** Throws `database_unavailable` unless the database answers within 2 s. */
+  /** Throws `database_unavailable` or `deadline_exceeded` unless the database answers soon. */
   check(): Promise<void>;
   /** Closes every connection, then stops the embedded database. */
   close(): Promise<void>;
@@ -123,7 +95,7 @@ function openPool(url: string, search: string, limits: SchemaOptions, log: Log):
   const pool = new Pool({
     connectionString: url,
     // Sent with the connection's first message, so that no connection is ever without them.
-    options: `-c search_path=${search} -c statement_timeout=${statementTimeoutMs}`,
+    options: `-c search_path="${search}" -c statement_timeout=${statementTimeoutMs}`,
     application_name: `syla-${search}`,
     max: connectionsMax,
     connectionTimeoutMillis: connectTimeoutMs,

@@ -90,7 +90,8 @@ export function implement<S extends DescService>(
     service,
     handler: (method) => {
       const handler = byName[method.localName];
-      if (typeof handler !== "function") throw new Error(`Cannot serve ${method.name}: no handler.`);
+      if (typeof handler !== "function")
+        throw new Error(`Cannot serve ${method.name}: no handler.`);
       return parseHandler(handler);
     },
   };
@@ -181,13 +182,18 @@ function tooLate(): SylaError {
   return new SylaError("deadline_exceeded", "The call was not answered before its deadline.");
 }
 
+// A timer counts from 1 ms to 24.8 days.
+function timerMs(ms: number): number {
+  return Math.max(1, Math.min(ms, 2 ** 31 - 1));
+}
+
 function guardUnary(call: UnaryCall, policy: MethodPolicy): UnaryCall {
   return (request, context) =>
     new Promise((resolve, reject) => {
       const deadline = context.deadline;
       const remainingMs = deadline === undefined ? policy.timeoutMs : deadline - Date.now();
       if (remainingMs <= 0) context.abort(tooLate());
-      const timer = setTimeout(() => context.abort(tooLate()), Math.min(remainingMs, 2 ** 31 - 1));
+      const timer = setTimeout(() => context.abort(tooLate()), timerMs(remainingMs));
       const stop = context.onAbort(reject);
       const finish = () => {
         clearTimeout(timer);
@@ -238,10 +244,14 @@ class GuardedStream implements AsyncIterator<Message> {
     this.#context = context;
     this.#source = openSource(call, request, context);
     if (context.deadline !== undefined) {
-      const remainingMs = Math.max(0, context.deadline - Date.now());
-      this.#timer = setTimeout(() => context.abort(tooLate()), Math.min(remainingMs, 2 ** 31 - 1));
+      const remainingMs = context.deadline - Date.now();
+      this.#timer = setTimeout(() => context.abort(tooLate()), timerMs(remainingMs));
     }
-    this.#stopListening = context.onAbort((reason) => this.#waiting?.reject(reason));
+    this.#stopListening = context.onAbort((reason) => {
+      this.#waiting?.reject(reason);
+      // Nobody may be waiting, nor ever ask again; the handler must end all the same.
+      this.#close();
+    });
   }
 
   next(): Promise<IteratorResult<Message>> {
@@ -256,7 +266,8 @@ class GuardedStream implements AsyncIterator<Message> {
           if (this.#done) return;
           // A handler that ends quietly because its call was ended must not look like success.
           const { aborted: reason } = this.#context;
-          if (result.done === true && reason !== undefined) return void this.#fail(reason).catch(reject);
+          if (result.done === true && reason !== undefined)
+            return void this.#fail(reason).catch(reject);
           if (result.done === true) this.#finish();
           resolve(result);
         },

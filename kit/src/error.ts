@@ -123,6 +123,11 @@ export const catalogue = {
     title: "Too many executions are waiting",
     retryable: true,
   },
+  too_many_calls: {
+    status: "resource_exhausted",
+    title: "Too many calls are open on one connection",
+    retryable: true,
+  },
   sandbox_unavailable: {
     status: "unavailable",
     title: "No working isolation: code is refused",
@@ -205,6 +210,7 @@ export const catalogue = {
   },
 } as const satisfies Readonly<Record<string, Entry>>;
 
+/** The stable name of an error. */
 export type ErrorCode = keyof typeof catalogue;
 
 /** One wrong field of a request. */
@@ -262,7 +268,11 @@ export function isErrorCode(text: string): text is ErrorCode {
 /** What was thrown, as an error of the catalogue: anything unknown is `internal`, with itself as the cause. */
 export function toSylaError(thrown: unknown): SylaError {
   if (thrown instanceof SylaError) return thrown;
-  return new SylaError("internal", "An internal error happened; the log has it under this request's id.", {
-    cause: thrown,
-  });
+  return new SylaError(
+    "internal",
+    "An internal error happened; the log has it under this request's id.",
+    {
+      cause: thrown,
+    },
+  );
 }

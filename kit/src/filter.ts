@@ -5,6 +5,7 @@
 //   comparison = field ( "=" | "!=" ) ( "quoted \"text\"" | word )
 import { SylaError } from "./error.ts";
 
+/** One comparison of a filter. */
 export interface Comparison {
   /** One of the allowed fields, or of the form that an allowed `prefix.*` gives. */
   readonly field: string;

@@ -37,7 +37,7 @@ export interface GrpcStatus {
   readonly metadata: Metadata;
 }
 
-/** The facts of an error as google.rpc messages: ErrorInfo always, BadRequest and RetryInfo where they say something. */
+/** The facts of an error as google.rpc messages: ErrorInfo always, the others where they say something. */
 export function errorDetails(error: SylaError): readonly ErrorDetail[] {
   const details: ErrorDetail[] = [
     { desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason: error.code, domain }) },

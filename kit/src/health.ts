@@ -25,6 +25,7 @@ export interface CheckResult {
   readonly durationMs: number;
 }
 
+/** Whether a process takes calls, and why not. */
 export interface Readiness {
   readonly ready: boolean;
   /** "starting" and "draining" are not ready, whatever the checks say. */
@@ -32,6 +33,7 @@ export interface Readiness {
   readonly checks: readonly CheckResult[];
 }
 
+/** The health of a process. */
 export interface HealthRegistry {
   /** Adds a dependency; its check throws when it is not well. */
   register(name: string, check: (signal: AbortSignal) => Promise<void>): void;

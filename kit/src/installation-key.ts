@@ -2,7 +2,7 @@
 // made by chance when first asked for and kept in the database, which is what all processes share.
 import { randomBytes } from "node:crypto";
 import { invariant } from "./assert.ts";
-import type { Sql } from "./database.ts";
+import type { Sql } from "./sql.ts";
 
 const keyBytes = 32;
 

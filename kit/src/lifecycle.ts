@@ -29,6 +29,7 @@ export interface LifecycleOptions {
   readonly stopMsMax?: number;
 }
 
+/** The life of parts that start and stop together. */
 export interface Lifecycle {
   readonly state: "new" | "starting" | "ready" | "draining" | "stopping" | "stopped";
   /** Starts every part, in order. What a part threw is thrown again when those before it have stopped. */

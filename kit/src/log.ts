@@ -5,6 +5,7 @@ import { pino } from "pino";
 /** How much is logged; each level includes those after it. */
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
+/** One of the levels. */
 export type LogLevel = (typeof logLevels)[number];
 
 /**

@@ -3,9 +3,9 @@
 // checksum differs from the recorded one, or a record without a file, means another version made this schema.
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import type { Queries, Sql } from "./database.ts";
 import { SylaError } from "./error.ts";
 import type { Log } from "./log.ts";
+import type { Queries, Sql } from "./sql.ts";
 
 export interface MigrateOptions {
   readonly sql: Sql;
@@ -50,11 +50,11 @@ async function takeTurn(queries: Queries, schema: string): Promise<void> {
 
 async function prepareSchema(queries: Queries, schema: string): Promise<void> {
   await takeTurn(queries, schema);
-  const rows = await queries.query("select to_regclass($1) as found", [`${schema}.migrations`]);
+  const rows = await queries.query("select to_regclass($1) as found", [`"${schema}".migrations`]);
   if (rows[0]?.["found"] !== null) return;
-  await queries.query(`create schema if not exists ${schema}`);
+  await queries.query(`create schema if not exists "${schema}"`);
   await queries.query(
-    `create table ${schema}.migrations (
+    `create table "${schema}".migrations (
        number integer primary key,
        name text not null,
        checksum text not null,
@@ -68,7 +68,7 @@ async function applyNext(
   migrations: readonly Migration[],
 ): Promise<Migration | undefined> {
   await takeTurn(queries, schema);
-  await queries.query(`set local search_path = ${schema}`);
+  await queries.query(`set local search_path = "${schema}"`);
   const applied = await queries.query(
     "select number, name, checksum from migrations order by number",
   );
@@ -93,7 +93,7 @@ async function applyNext(
     throw new Error(`Cannot apply the migration ${next.name} to ${schema}.`, { cause: error });
   }
   await queries.query(
-    `insert into ${schema}.migrations (number, name, checksum) values ($1, $2, $3)`,
+    `insert into "${schema}".migrations (number, name, checksum) values ($1, $2, $3)`,
     [next.number, next.name, next.checksum],
   );
   return next;

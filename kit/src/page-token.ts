@@ -1,11 +1,13 @@
 // Page tokens say where a list goes on. They are opaque and signed, so that a client cannot make one up, and bound to
 // the query, so that a token of one list or filter is refused by another instead of giving a wrong page.
 //
-//   token = base64url( signature (16 bytes) | cursor (UTF-8) ),  signature = HMAC-SHA256(key, query length | query | cursor)
+//   token = base64url( signature (16 bytes) | cursor (UTF-8) )
+//   signature = HMAC-SHA256(key, query length | query | cursor)
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { invariant } from "./assert.ts";
 import { SylaError } from "./error.ts";
 
+/** Makes and opens page tokens. */
 export interface PageTokens {
   /** The token that goes on after `cursor` in the list that `query` names. */
   seal(cursor: string, query: string): string;

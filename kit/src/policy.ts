@@ -3,7 +3,10 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { getOption, hasOption } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import type { Example, ServerSentEvents } from "@syla/contract/syla/options/v1/options";
-import { method as methodOption, service as serviceOption } from "@syla/contract/syla/options/v1/options";
+import {
+  method as methodOption,
+  service as serviceOption,
+} from "@syla/contract/syla/options/v1/options";
 
 const defaultTimeoutMs = 30_000;
 
@@ -38,7 +41,8 @@ export function methodPolicy(method: DescMethod): MethodPolicy {
   const level = method.idempotency;
   const readOnly = level === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
   return {
-    timeoutMs: given?.timeout === undefined ? defaultTimeoutMs : Number(given.timeout.seconds) * 1000,
+    timeoutMs:
+      given?.timeout === undefined ? defaultTimeoutMs : Number(given.timeout.seconds) * 1000,
     readOnly,
     idempotent: readOnly || level === MethodOptions_IdempotencyLevel.IDEMPOTENT,
     location: given?.location === "" ? undefined : given?.location,

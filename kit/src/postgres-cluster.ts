@@ -14,6 +14,7 @@ import {
   runProgram,
 } from "./postgres-programs.ts";
 
+/** A database cluster on disk. */
 export interface Cluster {
   /** The folder with the data; absolute. */
   readonly directory: string;
@@ -113,7 +114,8 @@ async function makeCluster(cluster: Cluster, log: Log): Promise<void> {
 async function removeHalfMade(dataDirectory: string): Promise<void> {
   const names = await readdir(dataDirectory);
   for (const name of names.filter((entry) => entry.startsWith(newPrefix))) {
-    await rm(join(dataDirectory, name), { recursive: true, force: true });
+    // An initdb whose platform was killed may still be writing there; it fails when its folder goes.
+    await rm(join(dataDirectory, name), { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

@@ -38,6 +38,7 @@ export interface PostgresOptions {
   readonly onExit?: (exit: PostgresExit) => void;
 }
 
+/** A PostgreSQL that runs as a child of this process. */
 export interface Postgres {
   /** Where to connect: a `postgresql:` URL with the socket's folder as `host`. */
   readonly url: string;

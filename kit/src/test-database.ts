@@ -6,6 +6,7 @@ import { openDataDirectory } from "./data-directory.ts";
 import { type Database, openDatabase } from "./database.ts";
 import { createLog, type Log } from "./log.ts";
 
+/** A database for one test file, gone when it is closed. */
 export interface TestDatabase extends Database {
   /** Where its data is. */
   readonly directory: string;

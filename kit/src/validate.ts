@@ -42,9 +42,13 @@ function toViolation(violation: RuleViolation): Violation {
 export function invalidRequest(violations: readonly Violation[]): SylaError {
   const [first] = violations;
   const where = first === undefined || first.pointer === "" ? "the request" : first.pointer;
-  return new SylaError("invalid_request", `Cannot accept ${where}: ${first?.detail ?? "it is wrong"}.`, {
-    violations: violations.slice(0, violationsMax),
-  });
+  return new SylaError(
+    "invalid_request",
+    `Cannot accept ${where}: ${first?.detail ?? "it is wrong"}.`,
+    {
+      violations: violations.slice(0, violationsMax),
+    },
+  );
 }
 
 /** The interceptor that refuses requests which break the contract's rules. */
@@ -70,7 +74,10 @@ export function validation(): Interceptor {
           check(method.input, request);
           return next(request, context);
         }
-        return next(checkEach(request, (message) => check(method.input, message)), context);
+        return next(
+          checkEach(request, (message) => check(method.input, message)),
+          context,
+        );
       };
     },
   };

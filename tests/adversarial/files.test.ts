@@ -95,6 +95,16 @@ open("secret", "w").write("s"); os.chmod("secret", 0)`;
   assert.deepEqual(execution.artifacts.slice(names.length).map(textOf), ["real", "in", "real"]);
 });
 
+test("as many artifacts as may be asked for, of names as long as may be, all come or say why", async () => {
+  const names = Array.from({ length: 64 }, (_, n) => `${String(n).padStart(2, "0")}${"ü/".repeat(511)}`.slice(0, 1023));
+  const code = "import os; os.makedirs(os.path.dirname(NAME), exist_ok=True); open(NAME, 'w').write('deep')";
+  const execution = await python(platform(), code.replaceAll("NAME", JSON.stringify(names[63])), { artifacts: names });
+  assertSucceeded(execution);
+  assert.deepEqual(execution.artifacts.map(({ name }) => name), names);
+  assert.deepEqual(execution.artifacts.slice(0, 63).map(({ error }) => error), names.slice(1).map(() => "not_found"));
+  assert.equal(textOf(execution.artifacts[63]), "deep");
+});
+
 test("an artifact that still grows, is swapped or is huge comes as far as it may, and the run ends", async () => {
   const code = `
 import os

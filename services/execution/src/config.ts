@@ -18,7 +18,8 @@ export const executionSettings = defineSettings({
     min: 1,
     max: 4096,
     default: slots,
-    description: "How many executions run at one time; others wait. The default follows the machine.",
+    description:
+      "How many executions run at one time; others wait. The default follows the machine.",
   },
   waitingMax: {
     key: "execution.waiting_max",
@@ -42,7 +43,8 @@ export const executionSettings = defineSettings({
     min: 1,
     max: 3_600_000,
     default: 10_000,
-    description: "Processor time of all of a program's processes, unless its execution says otherwise.",
+    description:
+      "Processor time of all of a program's processes, unless its execution says otherwise.",
   },
   memoryBytes: {
     key: "execution.memory",
@@ -88,7 +90,8 @@ export const executionSettings = defineSettings({
     min: 0,
     max: 1000,
     default: 5,
-    description: "How long output waits for more to share an event with; the first bytes never wait.",
+    description:
+      "How long output waits for more to share an event with; the first bytes never wait.",
   },
   chunkBytesMax: {
     key: "execution.chunk",
@@ -111,7 +114,8 @@ export const executionSettings = defineSettings({
     type: "int",
     min: 1,
     default: 1000,
-    description: "How many ends of executions may wait for the database before new ones are refused.",
+    description:
+      "How many ends of executions may wait for the database before new ones are refused.",
   },
   instanceRenewMs: {
     key: "execution.instance_renew",

@@ -3,7 +3,10 @@
 // holds nothing back and misses nothing.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type ExecutionEvent, ExecutionEventSchema } from "@syla/contract/syla/execution/v1/execution";
+import {
+  type ExecutionEvent,
+  ExecutionEventSchema,
+} from "@syla/contract/syla/execution/v1/execution";
 import type { CallContext } from "@syla/kit/call";
 
 type EventInit = NonNullable<MessageInitShape<typeof ExecutionEventSchema>["event"]>;

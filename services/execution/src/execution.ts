@@ -277,7 +277,8 @@ export class Executions {
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
     await Promise.race([one.place.turn, ended]);
-    if (signal.aborted) return one.queued && isStopping(signal) ? { kind: "kept" } : stoppedBy(signal);
+    if (signal.aborted)
+      return one.queued && isStopping(signal) ? { kind: "kept" } : stoppedBy(signal);
     const { clock, config } = this.#options;
     one.execution.startedAt = timestampFromMs(clock.now());
     const recording = setInterval(() => this.#record(one), config.recordAfterMs);

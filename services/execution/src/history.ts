@@ -12,7 +12,7 @@ import type { BatchWriter } from "@syla/kit/batch";
 import { createBatchWriter } from "@syla/kit/batch";
 import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
-import type { Sql } from "@syla/kit/database";
+import type { Sql } from "@syla/kit/sql";
 import { SylaError, toSylaError } from "@syla/kit/error";
 import { parseFilter } from "@syla/kit/filter";
 import type { PageTokens } from "@syla/kit/page-token";
@@ -50,7 +50,7 @@ const batchMax = 256;
 const queueMax = 20_000;
 
 /** Whether an execution has ended for good. */
-export function isOver(status: Status): boolean {
+function isOver(status: Status): boolean {
   return status !== Status.PENDING && status !== Status.RUNNING;
 }
 
@@ -85,7 +85,10 @@ export class History {
 
   /** Writes an execution as it now is, and events of it; durable when it resolves. */
   async save(item: HistoryItem): Promise<void> {
-    if (!isOver(item.execution.status)) return void (await this.#writer.write(item));
+    if (!isOver(item.execution.status)) {
+      await this.#writer.write(item);
+      return;
+    }
     this.#unsaved += 1;
     try {
       await this.#saveUntilDone(item);
@@ -97,7 +100,8 @@ export class History {
   async #saveUntilDone(item: HistoryItem): Promise<void> {
     for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMostMs)) {
       try {
-        return void (await this.#writer.write(item));
+        await this.#writer.write(item);
+        return;
       } catch (thrown) {
         const error = toSylaError(thrown);
         if (this.#stopped || !error.entry.retryable) throw error;
@@ -142,7 +146,10 @@ export class History {
     const comparisons = parseFilter(request.filter, {
       fields: ["status", "language", "errorType", "metadata.*"],
     });
-    const pageSize = Math.min(request.pageSize === 0 ? pageSizeDefault : request.pageSize, pageSizeMax);
+    const pageSize = Math.min(
+      request.pageSize === 0 ? pageSizeDefault : request.pageSize,
+      pageSizeMax,
+    );
     const query = `executions:${request.filter}`;
     const before = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, query);
     const found = await listExecutions(sql, { comparisons, before, limit: pageSize + 1 });

@@ -1,5 +1,6 @@
 // The execution service's composition root.
-import type { Database, Sql } from "@syla/kit/database";
+import type { Database } from "@syla/kit/database";
+import type { Sql } from "@syla/kit/sql";
 import { createClient } from "@syla/kit/client";
 import type { Clock } from "@syla/kit/clock";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
@@ -67,10 +68,7 @@ export async function startExecution(options: ExecutionOptions): Promise<Executi
   });
   return {
     dispatcher: createDispatcher(
-      [
-        executionRpc({ executions, history, sandbox }),
-        replRpc({ executions, sandbox }),
-      ],
+      [executionRpc({ executions, history, sandbox }), replRpc({ executions, sandbox })],
       options.interceptors,
     ),
     drain: (signal) => executions.drain(signal),

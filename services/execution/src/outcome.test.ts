@@ -21,7 +21,12 @@ function started() {
 
 test("finishExecution() makes a success of a run without an error", () => {
   const execution = started();
-  const finished = create(FinishedSchema, { exitCode: 0, startupMs: 5, executionMs: 20, cpuMs: 10 });
+  const finished = create(FinishedSchema, {
+    exitCode: 0,
+    startupMs: 5,
+    executionMs: 20,
+    cpuMs: 10,
+  });
   finishExecution(execution, { kind: "finished", finished }, 1040);
   assert.equal(execution.status, Status.SUCCEEDED);
   assert.equal(execution.exitCode, 0);
@@ -55,7 +60,9 @@ test("finishExecution() tells a cancelled run from one that could not be had", (
 test("collectOutput() gives text as text and other bytes as bytes, each stream by itself", () => {
   const events = [
     create(ExecutionEventSchema, { event: { case: "stdout", value: toChunk(Buffer.from("a€")) } }),
-    create(ExecutionEventSchema, { event: { case: "stderr", value: toChunk(Buffer.from([0xff])) } }),
+    create(ExecutionEventSchema, {
+      event: { case: "stderr", value: toChunk(Buffer.from([0xff])) },
+    }),
     create(ExecutionEventSchema, { event: { case: "stdout", value: toChunk(Buffer.from("b")) } }),
   ];
   const output = collectOutput(events);

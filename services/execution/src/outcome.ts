@@ -39,7 +39,9 @@ export function failedRun(error: SylaError): Ended {
 
 function fileContent(file: SourceFile): Uint8Array {
   const { body } = file;
-  return body.case === "content" ? Buffer.from(body.value, "utf8") : (body.value ?? new Uint8Array());
+  return body.case === "content"
+    ? Buffer.from(body.value, "utf8")
+    : (body.value ?? new Uint8Array());
 }
 
 /** What the sandbox is asked: the spec with every bound filled in. A file without a name gets the language's. */
@@ -105,7 +107,11 @@ function endingOf(end: Ended): Ending {
     case "finished": {
       const { errorType, errorMessage } = end.finished;
       if (errorType === undefined) return { status: Status.SUCCEEDED };
-      return { status: Status.FAILED, errorType, ...(errorMessage === undefined ? {} : { errorMessage }) };
+      return {
+        status: Status.FAILED,
+        errorType,
+        ...(errorMessage === undefined ? {} : { errorMessage }),
+      };
     }
   }
 }

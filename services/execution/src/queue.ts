@@ -46,9 +46,13 @@ export class RunQueue {
   assertRoom(): void {
     const { slots, waitingMax } = this.#options;
     if (this.#running < slots || this.#waiting < waitingMax) return;
-    throw new SylaError("queue_full", `Cannot queue another execution: ${waitingMax} are waiting.`, {
-      retryAfterMs: 1000,
-    });
+    throw new SylaError(
+      "queue_full",
+      `Cannot queue another execution: ${waitingMax} are waiting.`,
+      {
+        retryAfterMs: 1000,
+      },
+    );
   }
 
   /** Takes the next place. */

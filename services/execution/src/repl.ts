@@ -1,6 +1,9 @@
 // The wire of syla.repl.v1: the original REPL endpoints, as a view of executions.
 import { create } from "@bufbuild/protobuf";
-import { type ExecutionEvent, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/execution";
+import {
+  type ExecutionEvent,
+  ExecutionSpecSchema,
+} from "@syla/contract/syla/execution/v1/execution";
 import {
   ExecuteResponseSchema,
   ExecuteStreamResponseSchema,
@@ -57,7 +60,8 @@ export function replRpc(options: ReplRpcOptions): Implementation {
         const { exitCode, errorMessage, metrics } = event.event.value;
         success = metrics?.success ?? false;
         // A program that exited has said itself what there is to say; one that was ended has not.
-        if (exitCode === undefined && errorMessage !== undefined) result += `ERROR: ${errorMessage}`;
+        if (exitCode === undefined && errorMessage !== undefined)
+          result += `ERROR: ${errorMessage}`;
       }
       return create(ExecuteResponseSchema, { result, success });
     },

@@ -13,9 +13,9 @@ import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { invalidRequest } from "@syla/kit/validate";
 import type { Executions } from "./execution.ts";
-import { checkFiles } from "./files.ts";
 import type { History } from "./history.ts";
 import { resolveLanguage } from "./languages.ts";
+import { checkSpec } from "./spec-rules.ts";
 
 export interface ExecutionRpcOptions {
   readonly executions: Executions;
@@ -27,8 +27,11 @@ export function executionRpc(options: ExecutionRpcOptions): Implementation {
   const { executions, history, sandbox } = options;
   const specOf = (spec: ExecutionSpec | undefined, context: CallContext) => {
     // The rules of the contract say that there is one; the type cannot.
-    if (spec !== undefined) return resolveLanguage(sandbox, spec, context);
-    throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
+    if (spec === undefined) {
+      throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
+    }
+    checkSpec(spec, "/spec");
+    return resolveLanguage(sandbox, spec, context);
   };
   return implement(ExecutionService, {
     createExecution: async (request, context): Promise<Execution> => {
@@ -49,14 +52,16 @@ export function executionRpc(options: ExecutionRpcOptions): Implementation {
     listLanguages: async (_request, context) => {
       const { languages } = await sandbox.listLanguages({}, { parent: context });
       return create(ListLanguagesResponseSchema, {
-        languages: languages.map(({ name, version, aliases, extensions, compiled, firstRunMs }) => ({
-          name,
-          version,
-          aliases,
-          extensions,
-          compiled,
-          ...(firstRunMs === undefined ? {} : { firstRunMs }),
-        })),
+        languages: languages.map(
+          ({ name, version, aliases, extensions, compiled, firstRunMs }) => ({
+            name,
+            version,
+            aliases,
+            extensions,
+            compiled,
+            ...(firstRunMs === undefined ? {} : { firstRunMs }),
+          }),
+        ),
       });
     },
   });

@@ -10,7 +10,7 @@ import {
   Execution_StatusSchema as StatusSchema,
 } from "@syla/contract/syla/execution/v1/execution";
 import { invariant } from "@syla/kit/assert";
-import type { Sql } from "@syla/kit/database";
+import type { Sql } from "@syla/kit/sql";
 import type { Comparison } from "@syla/kit/filter";
 
 /** An execution as it is to be written, with events that are not written yet. */
@@ -55,7 +55,9 @@ export async function insertHistory(
       latest.map(({ execution }) => execution.language),
       latest.map(({ execution }) => execution.errorType ?? null),
       latest.map(({ execution }) => JSON.stringify(execution.metadata)),
-      latest.map(({ spec }) => (spec === undefined ? null : bytes(toBinary(ExecutionSpecSchema, spec)))),
+      latest.map(({ spec }) =>
+        spec === undefined ? null : bytes(toBinary(ExecutionSpecSchema, spec)),
+      ),
       latest.map(({ execution }) => bytes(toBinary(ExecutionSchema, execution))),
       instanceId,
       events.map(({ id }) => id),

@@ -1,6 +1,6 @@
 // What the service does unasked: it says that this process lives, and takes up what dead processes left.
 import type { Clock } from "@syla/kit/clock";
-import type { Sql } from "@syla/kit/database";
+import type { Sql } from "@syla/kit/sql";
 import type { Log } from "@syla/kit/log";
 import type { ExecutionConfig } from "./config.ts";
 import type { Executions } from "./execution.ts";
@@ -28,7 +28,9 @@ export async function startRecovery(options: RecoveryOptions): Promise<{ stop():
     while (!stopped.signal.aborted) {
       await clock.sleep(config.instanceRenewMs, stopped.signal).catch(() => undefined);
       if (stopped.signal.aborted) return;
-      await round().catch((error: unknown) => log.warn({ error }, "recovery waits for the database"));
+      await round().catch((error: unknown) =>
+        log.warn({ error }, "recovery waits for the database"),
+      );
     }
   })();
   return {

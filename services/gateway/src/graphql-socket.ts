@@ -103,7 +103,7 @@ function forget({ calls, asked, peer }: Connection, id: string, payload: object)
 
 function busy(): GraphQLError {
   const message = `Cannot take more than ${operationsMax} operations at one time on a connection.`;
-  return new GraphQLError(message, { cause: new SylaError("queue_full", message) });
+  return new GraphQLError(message, { cause: new SylaError("too_many_calls", message) });
 }
 
 async function subscribed(

@@ -64,7 +64,7 @@ export function serveSession(peer: Peer, dispatcher: Dispatcher, headers: Header
 
 function busy(): SylaError {
   const message = `Cannot take more than ${callsMax} calls at one time on a connection.`;
-  return new SylaError("queue_full", message);
+  return new SylaError("too_many_calls", message);
 }
 
 // A method that takes a stream has no request: its messages come in frames of their own.

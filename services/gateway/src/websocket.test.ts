@@ -223,7 +223,7 @@ describe("WebSocket", async () => {
     for (let index = 0; index < 101; index += 1) {
       await client.send({ id: `c${index}`, method: `${service}/Execute`, request: run("hang") });
     }
-    assert.equal((await client.last("c100")).error?.code, "queue_full");
+    assert.equal((await client.last("c100")).error?.code, "too_many_calls");
     assert.equal(client.frames.length, 1);
     client.socket.close();
     await handlersEnded(log);

@@ -16,7 +16,9 @@ function time({ firstRun }: LanguageReport): string {
   if (firstRun === undefined) return "preparing";
   if (firstRun.state === "failed") return "does not work in the jail (see the log)";
   const { milliseconds } = firstRun;
-  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+  return milliseconds < 1000
+    ? `${Math.round(milliseconds)} ms`
+    : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 /** One line for each language: its versions, the default first, each with the time of its first run. */
@@ -35,7 +37,11 @@ export function renderBanner(banner: Banner): string {
   const running =
     unavailable === undefined
       ? ["  Languages, each with the time of its first jailed run:", ...languageLines(languages)]
-      : ["  No code can be run on this host:", `    ${unavailable}`, "    npx syla doctor says more."];
+      : [
+          "  No code can be run on this host:",
+          `    ${unavailable}`,
+          "    npx syla doctor says more.",
+        ];
   return [
     "",
     `  Syla ${version} runs code you do not trust.`,

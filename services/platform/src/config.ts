@@ -57,7 +57,8 @@ export const platformSettings = defineSettings({
     env: "DATABASE_URL",
     type: "string",
     secret: true,
-    description: "A PostgreSQL of your own; without it an embedded one is started in the data folder.",
+    description:
+      "A PostgreSQL of your own; without it an embedded one is started in the data folder.",
   },
   dataDirectory: {
     key: "data.directory",

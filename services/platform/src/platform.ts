@@ -141,8 +141,7 @@ export class Platform {
   }
 
   async #startGateway(): Promise<void> {
-    const { host, restPort, grpcPort, corsOrigins, drainMs } =
-      this.#options.configuration.platform;
+    const { host, restPort, grpcPort, corsOrigins, drainMs } = this.#options.configuration.platform;
     const own = createDispatcher([this.#health.implementation], this.#interceptors);
     const execution = present(this.#execution, "the execution service");
     const { version, log } = this.#options;
@@ -156,7 +155,9 @@ export class Platform {
           const { ready, checks } = await this.#health.ready();
           return {
             ready,
-            checks: Object.fromEntries(checks.map(({ name, ok, code }) => [name, ok ? "ok" : (code ?? "failing")])),
+            checks: Object.fromEntries(
+              checks.map(({ name, ok, code }) => [name, ok ? "ok" : (code ?? "failing")]),
+            ),
           };
         },
       },

@@ -87,13 +87,13 @@ export function foldersIn(folder: string): string[] {
   return entries.filter((entry) => !entry.isFile()).map((entry) => join(folder, entry.name));
 }
 
-export function isInside(path: string, folder: string): boolean {
+function isInside(path: string, folder: string): boolean {
   const way = relative(folder, path);
   return way === "" || (!way.startsWith("..") && !isAbsolute(way));
 }
 
 /** Whether every jail sees this path without a bind. */
-export function isSystemPath(path: string): boolean {
+function isSystemPath(path: string): boolean {
   return SYSTEM_PLACES.some((folder) => isInside(path, folder));
 }
 

@@ -9,7 +9,7 @@ import { LANGUAGES } from "./language-table.ts";
 import type { LanguageEntry } from "./language-table.ts";
 import type { Bind, Language, Recipe, Tool } from "./language.ts";
 
-export type { Bind, Language } from "./language.ts";
+export type { Language } from "./language.ts";
 
 const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin";
 

@@ -94,10 +94,7 @@ export class Offer {
     await Promise.all(this.#preparing.values());
   }
 
-  async #prepare(
-    language: Language,
-    prepare: NonNullable<Language["prepare"]>,
-  ): Promise<Language> {
+  async #prepare(language: Language, prepare: NonNullable<Language["prepare"]>): Promise<Language> {
     try {
       const prepared = await prepare({ signal: this.#signal });
       this.#languages[this.#languages.indexOf(language)] = prepared;

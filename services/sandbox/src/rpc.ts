@@ -48,7 +48,10 @@ export function sandboxRpc(options: SandboxRpcOptions): Implementation {
   });
 }
 
-function describe({ language, firstRun }: Pick<LanguageReport, "language"> & Partial<LanguageReport>) {
+function describe({
+  language,
+  firstRun,
+}: Pick<LanguageReport, "language"> & Partial<LanguageReport>) {
   return {
     name: language.name,
     version: language.version,

@@ -38,7 +38,12 @@ type Phase = "compile" | "run";
 type Event = NonNullable<MessageInitShape<typeof RunEventSchema>["event"]>;
 
 const queuedBytesMax = 1024 * 1024;
-const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+// Of two names for one signal the first is the usual one: SIGABRT before SIGIOT.
+const signalNames = new Map(
+  Object.entries(constants.signals)
+    .map(([name, number]): [number, string] => [number, name])
+    .toReversed(),
+);
 
 /** Runs programs in jails of their own. */
 export class Runner {
@@ -50,7 +55,11 @@ export class Runner {
   }
 
   /** Runs one program; the last event is `finished`. Ends the program when the context ends. */
-  async *run(request: RunRequest, language: Language, context: CallContext): AsyncGenerator<RunEvent> {
+  async *run(
+    request: RunRequest,
+    language: Language,
+    context: CallContext,
+  ): AsyncGenerator<RunEvent> {
     const run = new Run(request, language, this.#options);
     const unlink = context.onAbort(() => run.cancel());
     void run.toEnd();
@@ -116,7 +125,8 @@ class Run {
     });
     this.#jail = jail;
     this.events = new EventQueue<Event>({
-      size: (event) => (event.case === "stdout" || event.case === "stderr" ? event.value.length : 0),
+      size: (event) =>
+        event.case === "stdout" || event.case === "stderr" ? event.value.length : 0,
       bytesMax: queuedBytesMax,
       pause: () => jail.pause(),
       resume: () => jail.resume(),
@@ -138,7 +148,10 @@ class Run {
       this.events.push({ case: "finished", value: await this.#steps() });
     } catch (error) {
       this.#log.error({ error }, "a run could not be carried out");
-      this.events.push({ case: "finished", value: this.#failed("internal", "The jail could not be used.") });
+      this.events.push({
+        case: "finished",
+        value: this.#failed("internal", "The jail could not be used."),
+      });
     }
     this.events.end();
   }
@@ -204,8 +217,10 @@ class Run {
     if (!outcome.success && outcome.signal !== undefined) {
       finished.signal = signalNames.get(outcome.signal) ?? `SIG${outcome.signal}`;
     }
-    finished.cpuMs = cgroup.cpuUs > 0 ? cgroup.cpuUs / 1000 : ((end?.userUs ?? 0) + (end?.systemUs ?? 0)) / 1000;
-    finished.memoryPeakBytes = cgroup.memoryPeakBytes > 0 ? cgroup.memoryPeakBytes : (end?.residentBytes ?? 0);
+    finished.cpuMs =
+      cgroup.cpuUs > 0 ? cgroup.cpuUs / 1000 : ((end?.userUs ?? 0) + (end?.systemUs ?? 0)) / 1000;
+    finished.memoryPeakBytes =
+      cgroup.memoryPeakBytes > 0 ? cgroup.memoryPeakBytes : (end?.residentBytes ?? 0);
     finished.diskIoBytes = usage?.diskBytes ?? 0;
     finished.networkIoBytes = usage?.networkBytes ?? 0;
     return finished;
@@ -268,11 +283,12 @@ const artifactErrors: ReadonlyMap<string, string> = new Map([
   ["not below a directory", "not_found"],
 ]);
 
-function toArtifact(
-  found: Awaited<ReturnType<Jail["collect"]>>[number],
-): Artifact {
+function toArtifact(found: Awaited<ReturnType<Jail["collect"]>>[number]): Artifact {
   if ("error" in found) {
-    return create(ArtifactSchema, { name: found.path, error: artifactErrors.get(found.error) ?? "unreadable" });
+    return create(ArtifactSchema, {
+      name: found.path,
+      error: artifactErrors.get(found.error) ?? "unreadable",
+    });
   }
   const { path, content, sizeBytes, truncated } = found;
   return create(ArtifactSchema, { name: path, content, truncated, sizeBytes });

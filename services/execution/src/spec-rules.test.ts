@@ -1,21 +1,24 @@
-// Which files can be written beside one another.
+// What a spec must keep to across its fields.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
-import { SourceFileSchema } from "@syla/contract/syla/execution/v1/execution";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/execution";
 import { SylaError } from "@syla/kit/error";
-import { checkFiles } from "./files.ts";
+import { checkSpec } from "./spec-rules.ts";
 
-function pointersOf(names: readonly string[]): string[] {
-  const files = names.map((name) => create(SourceFileSchema, { name }));
+function faultsOf(spec: MessageInitShape<typeof ExecutionSpecSchema>): string[] {
   try {
-    checkFiles(files, "/spec/files");
+    checkSpec(create(ExecutionSpecSchema, spec), "/spec");
     return [];
   } catch (thrown) {
     assert.ok(thrown instanceof SylaError);
     assert.equal(thrown.code, "invalid_request");
     return thrown.violations.map(({ pointer }) => pointer);
   }
+}
+
+function pointersOf(names: readonly string[]): string[] {
+  return faultsOf({ files: names.map((name) => ({ name })) });
 }
 
 test("names that differ can stand beside one another", () => {
@@ -34,4 +37,17 @@ test("a file cannot be where a folder is, whichever comes first", () => {
 test("a part of more than 255 bytes is refused, 255 are not", () => {
   assert.deepEqual(pointersOf(["x".repeat(255), `${"ü".repeat(127)}/y`]), []);
   assert.deepEqual(pointersOf([`a/${"ü".repeat(128)}/b`]), ["/spec/files/0/name"]);
+});
+
+test("arguments, environment and names that no program could be started with are refused", () => {
+  const text = "x".repeat(65_536);
+  assert.deepEqual(faultsOf({ args: Array.from({ length: 13 }, () => text) }), []);
+  assert.deepEqual(faultsOf({ args: Array.from({ length: 14 }, () => text) }), ["/spec/args"]);
+  assert.deepEqual(
+    faultsOf({
+      args: [text],
+      env: Object.fromEntries(Array.from({ length: 13 }, (_, n) => [`v${n}`, text])),
+    }),
+    ["/spec/args"],
+  );
 });
