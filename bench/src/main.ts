@@ -32,10 +32,18 @@ const bubblewrap = [
   ...["--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin", "--proc", "/proc"],
   ...["--dev", "/dev", "--tmpfs", "/tmp", "--die-with-parent", "--new-session", "--clearenv"],
 ];
+
+// The same interpreter on both sides: a host may have several.
+function pythonBody(): string {
+  const asked = "import platform; print(platform.python_version())";
+  const version = execFileSync(python, ["-c", asked], { encoding: "utf8" }).trim();
+  return executeBody("python", program, version);
+}
+
 const rounds = Number(process.env["BENCH_ROUNDS"] ?? 5);
 
 async function latency(platform: Platform): Promise<Row[]> {
-  const body = executeBody("python", program);
+  const body = pythonBody();
   const bare: number[] = [];
   const jailed: number[] = [];
   const syla: number[] = [];
@@ -64,7 +72,7 @@ async function throughput(platform: Platform): Promise<Row> {
     jailed.push(
       await processesPerSecond([...bubblewrap, python, "-c", program], callers, durationMs),
     );
-    const body = executeBody("python", program);
+    const body = pythonBody();
     syla.push((await load({ url, connections: callers, durationMs, body })).requestsPerSecond);
   }
   return {

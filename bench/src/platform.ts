@@ -27,8 +27,8 @@ export function removeData(data: string): void {
 }
 
 /** The body of a request that runs a program. */
-export function executeBody(language: string, code: string): string {
-  return JSON.stringify({ language, code });
+export function executeBody(language: string, code: string, version: string): string {
+  return JSON.stringify({ language, version, code });
 }
 
 /** From a request to run a program to its whole answer, in milliseconds. */

@@ -10,11 +10,15 @@ import {
   ListLanguagesResponseSchema,
   ReplService,
 } from "@syla/contract/syla/repl/v1/repl";
-import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type {
+  ListLanguagesResponse as SandboxLanguages,
+  SandboxService,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import type { Executions } from "./execution.ts";
+import { latest } from "@syla/kit/latest";
 import { resolveLanguage } from "./languages.ts";
 import { chunkBytes } from "./output.ts";
 
@@ -45,12 +49,13 @@ export function replRpc(options: ReplRpcOptions): Implementation {
     const spec = await resolveLanguage(sandbox, asked, context, "");
     yield* executions.executeStream(spec, context);
   }
+  const languageNames = latest(({ languages }: SandboxLanguages) => {
+    const names = new Set(languages.map(({ name }) => name));
+    return create(ListLanguagesResponseSchema, { languages: [...names] });
+  });
   return implement(ReplService, {
-    listLanguages: async (_request, context) => {
-      const { languages } = await sandbox.listLanguages({}, { parent: context });
-      const names = new Set(languages.map(({ name }) => name));
-      return create(ListLanguagesResponseSchema, { languages: [...names] });
-    },
+    listLanguages: async (_request, context) =>
+      languageNames(await sandbox.listLanguages({}, { parent: context })),
     execute: async (request, context) => {
       let result = "";
       let success = false;

@@ -7,10 +7,14 @@ import {
   ListExecutionsResponseSchema,
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
-import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type {
+  ListLanguagesResponse as SandboxLanguages,
+  SandboxService,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
+import { latest } from "@syla/kit/latest";
 import { invalidRequest } from "@syla/kit/validate";
 import type { Executions } from "./execution.ts";
 import type { History } from "./history.ts";
@@ -33,6 +37,14 @@ export function executionRpc(options: ExecutionRpcOptions): Implementation {
     checkSpec(spec, "/spec");
     return resolveLanguage(sandbox, spec, context);
   };
+  const publicLanguages = latest(({ languages }: SandboxLanguages) =>
+    create(ListLanguagesResponseSchema, {
+      languages: languages.map(({ name, version, aliases, extensions, compiled, firstRunMs }) => ({
+        ...{ name, version, aliases, extensions, compiled },
+        ...(firstRunMs === undefined ? {} : { firstRunMs }),
+      })),
+    }),
+  );
   return implement(ExecutionService, {
     createExecution: async (request, context): Promise<Execution> => {
       return executions.createExecution(await specOf(request.spec, context));
@@ -49,20 +61,7 @@ export function executionRpc(options: ExecutionRpcOptions): Implementation {
     cancelExecution: (request) => executions.cancelExecution(request.id),
     watchExecution: (request, context) =>
       executions.watchExecution(request.id, request.after, context),
-    listLanguages: async (_request, context) => {
-      const { languages } = await sandbox.listLanguages({}, { parent: context });
-      return create(ListLanguagesResponseSchema, {
-        languages: languages.map(
-          ({ name, version, aliases, extensions, compiled, firstRunMs }) => ({
-            name,
-            version,
-            aliases,
-            extensions,
-            compiled,
-            ...(firstRunMs === undefined ? {} : { firstRunMs }),
-          }),
-        ),
-      });
-    },
+    listLanguages: async (_request, context) =>
+      publicLanguages(await sandbox.listLanguages({}, { parent: context })),
   });
 }

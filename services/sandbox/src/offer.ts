@@ -39,6 +39,7 @@ export class Offer {
   readonly #log: Log;
   readonly #signal: AbortSignal;
   readonly #firstRuns = new Map<Language, FirstRun>();
+  #reports: readonly LanguageReport[] | undefined;
   readonly #preparing = new Map<Language, Promise<Language>>();
 
   /** The signal ends preparations that are under way. */
@@ -53,11 +54,12 @@ export class Offer {
     return this.#languages;
   }
 
+  /** The same array until something changes. */
   get reports(): readonly LanguageReport[] {
-    return this.#languages.map((language) => ({
+    return (this.#reports ??= this.#languages.map((language) => ({
       language,
       firstRun: this.#firstRuns.get(language),
-    }));
+    })));
   }
 
   /** The language once it is as fast as it gets; prepared once, whoever asks. */
@@ -98,6 +100,7 @@ export class Offer {
     try {
       const prepared = await prepare({ signal: this.#signal });
       this.#languages[this.#languages.indexOf(language)] = prepared;
+      this.#reports = undefined;
       return prepared;
     } catch (error) {
       if (this.#signal.aborted) return language;
@@ -110,6 +113,7 @@ export class Offer {
   async #run(language: Language, runner: Runner): Promise<void> {
     const result = await runHello(language, runner);
     this.#firstRuns.set(language, result);
+    this.#reports = undefined;
     if (result.state === "ran") return;
     const { name, version } = language;
     this.#log.warn({ language: name, version, reason: result.reason }, "a language does not work");

@@ -8,6 +8,7 @@ import {
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
+import { latest } from "@syla/kit/latest";
 import { probeHost } from "./host.ts";
 import { findLanguage, type Language, UnknownLanguageError } from "./languages.ts";
 import type { LanguageReport, Offer } from "./offer.ts";
@@ -21,16 +22,16 @@ export interface SandboxRpcOptions {
 
 export function sandboxRpc(options: SandboxRpcOptions): Implementation {
   const { offer, runner } = options;
+  const listed = latest((reports: Offer["reports"]) =>
+    create(ListLanguagesResponseSchema, { languages: reports.map(describe) }),
+  );
   return implement(SandboxService, {
     run: async function* (request, context) {
       if ("unavailable" in runner) throw new SylaError("sandbox_unavailable", runner.unavailable);
       const language = await offer.prepared(offered(offer, request.language, request.version));
       yield* runner.run(request, language, context);
     },
-    listLanguages: async () =>
-      create(ListLanguagesResponseSchema, {
-        languages: offer.reports.map(describe),
-      }),
+    listLanguages: async () => listed(offer.reports),
     getLanguage: async ({ language, version }) =>
       create(LanguageSchema, describe({ language: offered(offer, language, version) })),
     getHost: async () => {

@@ -38,6 +38,8 @@ type Phase = "compile" | "run";
 type Event = NonNullable<MessageInitShape<typeof RunEventSchema>["event"]>;
 
 const queuedBytesMax = 1024 * 1024;
+/** Of all artifacts of a run together: sparse files take nothing of the disk, and would be all ours to hold. */
+const artifactsBytesMax = 32 * 1024 * 1024;
 // Of two names for one signal the first is the usual one: SIGABRT before SIGIOT.
 const signalNames = new Map(
   Object.entries(constants.signals)
@@ -197,11 +199,15 @@ class Run {
   }
 
   async #bringBack(): Promise<void> {
-    const bytesMax = Number(this.#limits.artifactBytes);
-    const wanted = this.#request.artifacts.map((path) => ({ path, bytesMax }));
-    if (wanted.length === 0 || !this.#jail.alive) return;
-    for (const found of await this.#jail.collect(wanted)) {
-      this.events.push({ case: "artifact", value: toArtifact(found) });
+    let leftBytes = artifactsBytesMax;
+    // One after another: a list of all their paths may be longer than a frame, and all together have one bound.
+    for (const path of this.#request.artifacts) {
+      if (!this.#jail.alive) return;
+      const bytesMax = Math.min(Number(this.#limits.artifactBytes), leftBytes);
+      for (const found of await this.#jail.collect([{ path, bytesMax }])) {
+        if ("content" in found) leftBytes -= found.content.length;
+        this.events.push({ case: "artifact", value: toArtifact(found) });
+      }
     }
   }
 
