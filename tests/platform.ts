@@ -72,7 +72,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     signal: (name) => void child.kill(name),
     stop: async () => {
       child.stdin.end();
-      const end = await inTime(ended, log);
+      const end = await inTime(ended, endMsMax, log);
       forget();
       return end;
     },
@@ -87,7 +87,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 /** Starts a platform that is expected not to come up. */
 export function attemptPlatform(data: string): Attempt {
   const { ended, log } = launch(data, {});
-  return { ended: inTime(ended, log), log };
+  return { ended: inTime(ended, endMsMax, log), log };
 }
 
 function launch(data: string, more: Readonly<Record<string, string>> = {}) {
@@ -129,18 +129,21 @@ async function readyLine(
   const early = ended.then((end) => {
     throw new Error(`The platform ended (${end}) before it was ready:\n${log()}`);
   });
-  const late = sleep(readyMsMax, undefined, { ref: false }).then(() => {
+  try {
+    return await inTime(Promise.race([ready, early]), readyMsMax, log);
+  } catch (error) {
     child.kill("SIGKILL");
-    throw new Error(`The platform was not ready after ${readyMsMax} ms:\n${log()}`);
-  });
-  return Promise.race([ready, early, late]);
+    throw error;
+  }
 }
 
-async function inTime<T>(ended: Promise<T>, log: () => string): Promise<T> {
-  const late = sleep(endMsMax, undefined, { ref: false }).then(() => {
-    throw new Error(`The platform did not end within ${endMsMax} ms:\n${log()}`);
-  });
-  return Promise.race([ended, late]);
+async function inTime<T>(outcome: Promise<T>, msMax: number, log: () => string): Promise<T> {
+  const patience = new AbortController();
+  const late = sleep(msMax, undefined, { signal: patience.signal }).then(
+    () => Promise.reject(new Error(`The platform took over ${msMax} ms:\n${log()}`)),
+    () => outcome,
+  );
+  return Promise.race([outcome, late]).finally(() => patience.abort());
 }
 
 function parseReady(line: string): { url: string; grpcAddress: string } {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
-import { defineSettings, loadConfig } from "./config.ts";
+import { defaultsOf, defineSettings, loadConfig } from "./config.ts";
 import { readSetting, type Setting, writeValue } from "./setting.ts";
 import { renderSettings } from "./settings-reference.ts";
 
@@ -62,6 +62,7 @@ async function tomlFile(t: TestContext, text: string): Promise<string> {
 
 test("without any source every setting has its default, and an optional one is undefined", async () => {
   const config = await loadConfig({ server }, { env: {} });
+  assert.deepEqual(config.server, defaultsOf(server));
   assert.deepEqual(config, {
     server: {
       host: "127.0.0.1",
@@ -147,6 +148,14 @@ test("renderSettings() has a row for every setting, as people write its values",
   assert.match(page, /`4MiB`/);
   assert.match(page, /Allowed \\\| origins/);
   assert.match(page, /^\| `database.url` .* string, secret \| none/m);
+  const cores: Setting = {
+    key: "a.cores",
+    type: "int",
+    default: 4,
+    defaultNote: "follows the machine",
+    description: "How many.",
+  };
+  assert.match(renderSettings({ a: { cores } }), /int \| follows the machine \| How many/);
 });
 
 const durations: Setting = { key: "a.b", type: "duration", description: "A duration." };

@@ -97,6 +97,18 @@ export const catalogue = {
     retryable: false,
     http: 413,
   },
+  headers_too_large: {
+    status: "resource_exhausted",
+    title: "The request's head is larger than allowed",
+    retryable: false,
+    http: 431,
+  },
+  request_timeout: {
+    status: "deadline_exceeded",
+    title: "The request did not arrive in time",
+    retryable: true,
+    http: 408,
+  },
   route_not_found: {
     status: "not_found",
     title: "There is nothing at this path",

@@ -207,6 +207,8 @@ async function answerStream(
   }
 }
 
+const wayMsMax = 100;
+
 interface Accepted {
   readonly context: CallContext;
   /** From here on the peer's leaving means nothing. */
@@ -227,11 +229,11 @@ function accept(call: ServerCall): Accepted {
     deadline,
     surface: "grpc",
   });
+  const acceptedMs = Date.now();
   let running = true;
   call.on("cancelled", () => {
     if (!running) return;
-    const late = deadline !== undefined && Date.now() >= deadline;
-    context.abort(late ? tooLate() : callerLeft());
+    context.abort(isLate(deadline, acceptedMs) ? tooLate() : callerLeft());
   });
   const finish = () => {
     running = false;
@@ -243,6 +245,14 @@ function accept(call: ServerCall): Accepted {
     return status;
   };
   return { context, finish, fail };
+}
+
+// A peer whose own time is up cancels, and its time is up first: the deadline travels as what is left of it, so ours
+// is later by the way here. A cancellation shortly before the deadline is taken for that.
+function isLate(deadline: number | undefined, acceptedMs: number): boolean {
+  if (deadline === undefined) return false;
+  const slackMs = Math.min(wayMsMax, (deadline - acceptedMs) / 2);
+  return Date.now() >= deadline - slackMs;
 }
 
 function tooLate(): SylaError {

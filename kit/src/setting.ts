@@ -10,6 +10,8 @@ interface Declared {
   readonly description: string;
   /** Never printed, neither in messages nor as a default. */
   readonly secret?: boolean;
+  /** What the reference says of a default that is not the same everywhere, such as `follows the machine`. */
+  readonly defaultNote?: string;
 }
 
 interface Bounded {

@@ -45,6 +45,7 @@ function typeText(setting: Setting): string {
 }
 
 function defaultText(setting: Setting): string {
+  if (setting.defaultNote !== undefined) return setting.defaultNote;
   if (setting.default === undefined) return "none";
   if (setting.secret === true) return "secret";
   const text = writeValue(setting, setting.default);

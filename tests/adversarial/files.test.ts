@@ -105,6 +105,17 @@ test("as many artifacts as may be asked for, of names as long as may be, all com
   assert.equal(textOf(execution.artifacts[63]), "deep");
 });
 
+test("sparse files cannot be used to fill the platform with their zeros", async () => {
+  const names = Array.from({ length: 64 }, (_, n) => `sparse${n}`);
+  const code = "import os\nfor n in range(64): os.truncate(os.open(f'sparse{n}', os.O_CREAT | os.O_RDWR), 1 << 30)";
+  const execution = await python(platform(), code, { artifacts: names });
+  assertSucceeded(execution);
+  assert.ok(execution.artifacts.every(({ truncated }) => truncated));
+  const bytes = execution.artifacts.map(({ contentBase64 }) => Buffer.byteLength(contentBase64, "base64"));
+  const mebibytes = bytes.reduce((sum, size) => sum + size, 0) / 1024 ** 2;
+  assert.ok(mebibytes >= 8 && mebibytes <= 64, `${mebibytes} MiB came back`);
+});
+
 test("an artifact that still grows, is swapped or is huge comes as far as it may, and the run ends", async () => {
   const code = `
 import os

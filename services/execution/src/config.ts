@@ -18,8 +18,9 @@ export const executionSettings = defineSettings({
     min: 1,
     max: 4096,
     default: slots,
+    defaultNote: "follows the machine",
     description:
-      "How many executions run at one time; others wait. The default follows the machine.",
+      "How many executions run at one time; others wait. By default 16 a processor, but no more than fit into half of the memory.",
   },
   waitingMax: {
     key: "execution.waiting_max",

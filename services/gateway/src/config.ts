@@ -1,59 +1,135 @@
-// Every setting of the gateway, with its default, its unit and its reason.
+// Every setting of the gateway, with its default, its unit and its reason. It listens on loopback unless told
+// otherwise: what runs code is not open to a network by accident.
+import { type ConfigOf, defineSettings } from "@syla/kit/config";
 
-export interface GatewayConfig {
-  /** The address to listen on. Loopback by default: what runs code is not open to a network by accident. */
-  readonly host: string;
-  /** The port of every surface, gRPC among them. 0: any free port. */
-  readonly restPort: number;
-  /** The port of gRPC alone, for clients that expect one. 0: any free port. */
-  readonly grpcPort: number;
-  /** Origins whose pages may call from a browser, for example `https://app.example`; `*` is any. None by default. */
-  readonly corsOrigins: readonly string[];
-  /** The largest request body, packed and unpacked, in bytes. */
-  readonly bodyBytesMax: number;
-  /** The largest request head, in bytes. */
-  readonly headerBytesMax: number;
-  /** How long a request's head may take, in milliseconds: a slow client holds a connection no longer. */
-  readonly headersTimeoutMs: number;
-  /** How long a whole request may take to arrive, in milliseconds. */
-  readonly requestTimeoutMs: number;
-  /** How long an idle connection is kept, in milliseconds; longer than the usual proxy's 60 s. */
-  readonly keepAliveTimeoutMs: number;
-  /** How often late requests are looked for, in milliseconds. */
-  readonly timeoutCheckMs: number;
-  /** Answers from this size on are compressed, in bytes; smaller ones would hardly shrink. */
-  readonly compressBytesMin: number;
-  /** A silent event stream says a comment this often, in milliseconds, so that proxies keep it. */
-  readonly heartbeatMs: number;
-  /** How long an event stream waits for its first event before it sends its head, in milliseconds. */
-  readonly streamOpenMs: number;
-  /** How long an event stream that can be resumed lives, in milliseconds; its client then comes back. */
-  readonly streamLifeMs: number;
-  /** A client that takes nothing from a full event stream for this long, in milliseconds, is gone. */
-  readonly streamStallMs: number;
-  /** How long running requests may take to end when the gateway stops, in milliseconds. */
-  readonly drainMs: number;
-  /** Syla's version, as the API description tells it. */
-  readonly version: string;
-}
+export const gatewaySettings = defineSettings({
+  host: {
+    key: "server.host",
+    env: "SERVER_HOST",
+    type: "string",
+    default: "127.0.0.1",
+    description: "The address to listen on.",
+  },
+  restPort: {
+    key: "server.rest_port",
+    env: "REST_PORT",
+    type: "int",
+    min: 0,
+    max: 65_535,
+    default: 8080,
+    description: "The port of every surface: REST, GraphQL, WebSocket, gRPC. 0 takes a free one.",
+  },
+  grpcPort: {
+    key: "server.grpc_port",
+    env: "GRPC_PORT",
+    type: "int",
+    min: 0,
+    max: 65_535,
+    default: 9090,
+    description: "The port of gRPC alone, for clients that expect one. 0 takes a free one.",
+  },
+  corsOrigins: {
+    key: "server.cors_origins",
+    env: "CORS_ORIGINS",
+    type: "list",
+    default: [],
+    description: "Origins whose pages may call from a browser, such as `https://app.example`; `*` is any.",
+  },
+  drainMs: {
+    key: "server.drain",
+    type: "duration",
+    min: 0,
+    max: 3_600_000,
+    default: 10_000,
+    description: "How long calls and programs may take to end when the platform stops.",
+  },
+  bodyBytesMax: {
+    key: "gateway.body_max",
+    type: "bytes",
+    min: 1024,
+    max: 256 * 1024 ** 2,
+    default: 4 * 1024 ** 2,
+    description: "The largest request body, packed and unpacked, and the largest frame of a WebSocket.",
+  },
+  headerBytesMax: {
+    key: "gateway.head_max",
+    type: "bytes",
+    min: 1024,
+    max: 1024 ** 2,
+    default: 16 * 1024,
+    description: "The largest head of a request.",
+  },
+  headersTimeoutMs: {
+    key: "gateway.head_timeout",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 10_000,
+    description: "How long a request's head may take, so that a slow client holds a connection no longer.",
+  },
+  requestTimeoutMs: {
+    key: "gateway.request_timeout",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 60_000,
+    description: "How long a whole request may take to arrive.",
+  },
+  keepAliveTimeoutMs: {
+    key: "gateway.keep_alive",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 65_000,
+    description: "How long an idle connection is kept; longer than the 60 s that are usual for proxies.",
+  },
+  timeoutCheckMs: {
+    key: "gateway.timeout_check",
+    type: "duration",
+    min: 10,
+    max: 60_000,
+    default: 1000,
+    description: "How often late requests are looked for.",
+  },
+  compressBytesMin: {
+    key: "gateway.compress_min",
+    type: "bytes",
+    min: 0,
+    default: 1024,
+    description: "Answers from this size on are compressed; smaller ones would hardly shrink.",
+  },
+  heartbeatMs: {
+    key: "gateway.heartbeat",
+    type: "duration",
+    min: 10,
+    max: 3_600_000,
+    default: 12_000,
+    description: "How often a silent stream says that it lives, so that proxies keep its connection.",
+  },
+  streamOpenMs: {
+    key: "gateway.stream_open",
+    type: "duration",
+    min: 1,
+    max: 60_000,
+    default: 500,
+    description: "How long an event stream waits for its first event before it sends its head.",
+  },
+  streamLifeMs: {
+    key: "gateway.stream_life",
+    type: "duration",
+    min: 1000,
+    max: 7 * 86_400_000,
+    default: 3_600_000,
+    description: "How long an event stream that can be resumed lives; its client then comes back.",
+  },
+  streamStallMs: {
+    key: "gateway.stream_stall",
+    type: "duration",
+    min: 10,
+    max: 3_600_000,
+    default: 60_000,
+    description: "For how long a client may take nothing from a full event stream before it counts as gone.",
+  },
+});
 
-/** The defaults. */
-export const gatewayDefaults: GatewayConfig = {
-  host: "127.0.0.1",
-  restPort: 8080,
-  grpcPort: 9090,
-  corsOrigins: [],
-  bodyBytesMax: 4 * 1024 * 1024,
-  headerBytesMax: 16 * 1024,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 60_000,
-  keepAliveTimeoutMs: 65_000,
-  timeoutCheckMs: 1000,
-  compressBytesMin: 1024,
-  heartbeatMs: 12_000,
-  streamOpenMs: 500,
-  streamLifeMs: 3_600_000,
-  streamStallMs: 60_000,
-  drainMs: 10_000,
-  version: "0.1.0",
-};
+export type GatewayConfig = ConfigOf<typeof gatewaySettings>;

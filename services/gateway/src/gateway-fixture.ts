@@ -1,8 +1,9 @@
 // A running gateway over the test services, for the tests of its HTTP side.
+import { defaultsOf } from "@syla/kit/config";
 import {
-  type GatewayConfig,
-  gatewayDefaults,
   type Gateway,
+  type GatewayConfig,
+  gatewaySettings,
   type Logger,
   startGateway,
 } from "./main.ts";
@@ -28,7 +29,8 @@ export async function startTestGateway(config: Partial<GatewayConfig> = {}) {
   const state = { live: true, ready: true };
   const gateway: Gateway = await startGateway({
     dispatcher: fixture.dispatcher,
-    config: { ...gatewayDefaults, restPort: 0, grpcPort: 0, drainMs: 500, ...config },
+    config: { ...defaultsOf(gatewaySettings), restPort: 0, grpcPort: 0, drainMs: 500, ...config },
+    version: "1.2.3",
     log,
     health: {
       live: () => state.live,

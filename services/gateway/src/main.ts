@@ -17,7 +17,7 @@ import { type Health, type Metrics, registerStatus } from "./status.ts";
 import type { SocketRules } from "./upgrade.ts";
 import { registerWebsocket } from "./websocket.ts";
 
-export { type GatewayConfig, gatewayDefaults } from "./config.ts";
+export { type GatewayConfig, gatewaySettings } from "./config.ts";
 export type { Logger } from "./http.ts";
 export type { Health, Metrics } from "./status.ts";
 
@@ -28,6 +28,8 @@ const lastWordsMs = 200;
 export interface GatewayOptions {
   readonly dispatcher: Dispatcher;
   readonly config: GatewayConfig;
+  /** Syla's version, as the API description tells it. */
+  readonly version: string;
   readonly log: Logger;
   readonly health: Health;
   readonly metrics: Metrics;
@@ -84,7 +86,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 function registerSurfaces(
   { fastify, server }: HttpSide,
-  { dispatcher, config, log, health, metrics }: GatewayOptions,
+  { dispatcher, config, version, log, health, metrics }: GatewayOptions,
   answers: AnswerRules,
   streams: StreamRules,
 ): void {
@@ -93,7 +95,7 @@ function registerSurfaces(
   const sockets: SocketRules = { origins, frameBytesMax: bodyBytesMax, heartbeatMs };
   registerCors(fastify, origins);
   registerStatus(fastify, { health, metrics }, answers);
-  registerDocs(fastify, routes, config.version);
+  registerDocs(fastify, routes, version);
   const groups = registerRest(fastify, routes, { bodyBytesMax, answers, streams, log });
   registerConnect(fastify, dispatcher, { bodyBytesMax, log });
   registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });

@@ -10,7 +10,7 @@ import {
 import { createDispatcher, implement, mergeDispatchers } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
 import { validation } from "@syla/kit/validate";
-import { gatewayDefaults, startGateway } from "./main.ts";
+import { gatewaySettings, startGateway } from "./main.ts";
 import { startTestGateway } from "./gateway-fixture.ts";
 import { createSurfaceFixture, handlersEnded, knownId, until } from "./surface-fixture.ts";
 
@@ -143,7 +143,8 @@ test("a method with a foreign event format writes bare text, ERROR: and its own 
   const nothing = () => undefined;
   const server = await startGateway({
     dispatcher: mergeDispatchers([createSurfaceFixture().dispatcher, own]),
-    config: { ...gatewayDefaults, restPort: 0, grpcPort: 0 },
+    config: { ...defaultsOf(gatewaySettings), restPort: 0, grpcPort: 0 },
+    version: "1.2.3",
     log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
     health: { live: () => true, ready: async () => ({ ready: true, checks: {} }) },
     metrics: { text: async () => ({ contentType: "text/plain", body: "" }) },

@@ -18,7 +18,7 @@ async function main(args: readonly string[]): Promise<void> {
   const log = createLog({ level: configuration.platform.logLevel, name: "syla" });
   const embedded = args.includes("--embedded");
   const platform = new Platform({ configuration, version: version(), log });
-  const options = { log, drainMsMax: configuration.platform.drainMs };
+  const options = { log, drainMsMax: configuration.gateway.drainMs };
   if (embedded) {
     const signal = standardInputEnd();
     await runService(platform.parts, { ...options, signal, onReady: () => printReady(platform) });

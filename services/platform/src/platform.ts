@@ -3,7 +3,7 @@
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { type ExecutionServer, startExecution } from "@syla/execution";
-import { type Gateway, gatewayDefaults, startGateway } from "@syla/gateway";
+import { type Gateway, startGateway } from "@syla/gateway";
 import { present } from "@syla/kit/assert";
 import { systemClock } from "@syla/kit/clock";
 import { type DataDirectory, openDataDirectory } from "@syla/kit/data-directory";
@@ -94,7 +94,7 @@ export class Platform {
   }
 
   get #drainMs(): number {
-    return Math.max(0, this.#options.configuration.platform.drainMs - cancelMs);
+    return Math.max(0, this.#options.configuration.gateway.drainMs - cancelMs);
   }
 
   get #interceptors() {
@@ -141,13 +141,13 @@ export class Platform {
   }
 
   async #startGateway(): Promise<void> {
-    const { host, restPort, grpcPort, corsOrigins, drainMs } = this.#options.configuration.platform;
     const own = createDispatcher([this.#health.implementation], this.#interceptors);
     const execution = present(this.#execution, "the execution service");
-    const { version, log } = this.#options;
+    const { configuration, version, log } = this.#options;
     this.#gateway = await startGateway({
       dispatcher: mergeDispatchers([execution.dispatcher, own]),
-      config: { ...gatewayDefaults, host, restPort, grpcPort, corsOrigins, drainMs, version },
+      config: configuration.gateway,
+      version,
       log,
       health: {
         live: () => this.#health.live().alive,
