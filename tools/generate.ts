@@ -1,5 +1,6 @@
-// Makes everything that is made from the contract: its format, the generated code, the comments. It is made in a
-// scratch copy first; then either the differences are copied back or, with --check, they are an error.
+// Makes everything that is made from something else: of the contract its format, the generated code and the comments,
+// and the references of settings and errors from their declarations. It is made aside first; then either the
+// differences are written or, with --check, they are an error.
 import {
   cpSync,
   existsSync,
@@ -66,17 +67,41 @@ function apply(scratch: string, { path, kind }: Difference): void {
   cpSync(join(scratch, path), target);
 }
 
+/** Brings the contract up to date, or only looks; answers how many files differed. */
+async function generateContract(scratch: string, checkOnly: boolean): Promise<number> {
+  await generateInto(scratch);
+  const differences = findDifferences(scratch);
+  for (const difference of differences) {
+    console.log(`contract/${difference.path} ${difference.kind}`);
+    if (!checkOnly) apply(scratch, difference);
+  }
+  return differences.length;
+}
+
+/** The same for the references. The services stand on the contract's code, so they are loaded when that is made. */
+async function generateReferences(checkOnly: boolean): Promise<number> {
+  const { renderErrors } = await import("@syla/kit/error-reference");
+  const { renderSettings } = await import("@syla/kit/settings-reference");
+  const { settings } = await import("../services/platform/src/configuration.ts");
+  const pages = { errors: renderErrors(), settings: renderSettings(settings) };
+  let differences = 0;
+  for (const [name, text] of Object.entries(pages)) {
+    const path = join(root, "docs/reference", `${name}.md`);
+    if (existsSync(path) && readFileSync(path, "utf8") === text) continue;
+    console.log(`docs/reference/${name}.md differs`);
+    differences += 1;
+    if (!checkOnly) writeFileSync(path, text);
+  }
+  return differences;
+}
+
 async function main(checkOnly: boolean): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "syla-generate-"));
   try {
-    await generateInto(scratch);
-    const differences = findDifferences(scratch);
-    for (const difference of differences) {
-      console.log(`contract/${difference.path} ${difference.kind}`);
-      if (!checkOnly) apply(scratch, difference);
-    }
-    if (checkOnly && differences.length > 0) {
-      console.log("The contract and what is made from it differ. Run: npm run generate");
+    const differences =
+      (await generateContract(scratch, checkOnly)) + (await generateReferences(checkOnly));
+    if (checkOnly && differences > 0) {
+      console.log("What is made and what it is made from differ. Run: npm run generate");
       process.exitCode = 1;
     }
   } catch (error) {

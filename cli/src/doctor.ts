@@ -116,7 +116,7 @@ function capabilityRow({ name, ok, required, detail, remedy }: Capability): stri
 }
 
 function languageRow({ name, version, firstRunMs, note }: HostLanguage): string[] {
-  const ran =
-    firstRunMs === undefined ? toned("faint", "not run") : `first run in ${formatSpan(firstRunMs)}`;
-  return [printable(name), printable(version), note === "" ? ran : `${ran}; ${printable(note)}`];
+  const ran = firstRunMs === undefined ? [] : [`first run in ${formatSpan(firstRunMs)}`];
+  const about = note === "" ? ran : [...ran, printable(note)];
+  return [printable(name), printable(version), about.join("; ")];
 }

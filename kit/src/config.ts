@@ -27,12 +27,12 @@ export function defineSettings<const S extends Settings>(settings: S): S {
   return settings;
 }
 
-/** Where a configuration comes from. */
 /** The configuration in which nothing is set; `undefined` where there is no default. */
 export function defaultsOf<const S extends Settings>(settings: S): ConfigOf<S> {
   return parseSettings({ settings }, (setting) => setting.default).settings;
 }
 
+/** Where a configuration comes from. */
 export interface ConfigSource {
   /** Default: that of the process. An empty variable counts as not set. */
   readonly env?: Readonly<Record<string, string | undefined>>;

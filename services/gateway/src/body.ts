@@ -7,6 +7,7 @@ import { gunzip } from "node:zlib";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { callerLeft } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";
+import { findRepeatedKey } from "./repeated-key.ts";
 
 const unpack = promisify(gunzip);
 const jsonType = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
@@ -39,6 +40,17 @@ export async function readJson(
 }
 
 function parseJson(text: string): JsonValue {
+  const value = parseText(text);
+  const repeated = findRepeatedKey(text);
+  if (repeated === undefined) return value;
+  const key = JSON.stringify(repeated.slice(0, 100)).toWellFormed();
+  throw new SylaError(
+    "invalid_json",
+    `Cannot read the body as JSON: an object has the key ${key} twice.`,
+  );
+}
+
+function parseText(text: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue;
   } catch (thrown) {

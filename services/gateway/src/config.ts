@@ -33,7 +33,8 @@ export const gatewaySettings = defineSettings({
     env: "CORS_ORIGINS",
     type: "list",
     default: [],
-    description: "Origins whose pages may call from a browser, such as `https://app.example`; `*` is any.",
+    description:
+      "Origins whose pages may call from a browser, such as `https://app.example`; `*` is any.",
   },
   drainMs: {
     key: "server.drain",
@@ -49,7 +50,8 @@ export const gatewaySettings = defineSettings({
     min: 1024,
     max: 256 * 1024 ** 2,
     default: 4 * 1024 ** 2,
-    description: "The largest request body, packed and unpacked, and the largest frame of a WebSocket.",
+    description:
+      "The largest request body, packed and unpacked, and the largest frame of a WebSocket.",
   },
   headerBytesMax: {
     key: "gateway.head_max",
@@ -65,7 +67,8 @@ export const gatewaySettings = defineSettings({
     min: 1,
     max: 3_600_000,
     default: 10_000,
-    description: "How long a request's head may take, so that a slow client holds a connection no longer.",
+    description:
+      "How long a request's head may take, so that a slow client holds a connection no longer.",
   },
   requestTimeoutMs: {
     key: "gateway.request_timeout",
@@ -81,7 +84,8 @@ export const gatewaySettings = defineSettings({
     min: 1,
     max: 3_600_000,
     default: 65_000,
-    description: "How long an idle connection is kept; longer than the 60 s that are usual for proxies.",
+    description:
+      "How long an idle connection is kept; longer than the 60 s that are usual for proxies.",
   },
   timeoutCheckMs: {
     key: "gateway.timeout_check",
@@ -104,7 +108,8 @@ export const gatewaySettings = defineSettings({
     min: 10,
     max: 3_600_000,
     default: 12_000,
-    description: "How often a silent stream says that it lives, so that proxies keep its connection.",
+    description:
+      "How often a silent stream says that it lives, so that proxies keep its connection.",
   },
   streamOpenMs: {
     key: "gateway.stream_open",
@@ -128,7 +133,8 @@ export const gatewaySettings = defineSettings({
     min: 10,
     max: 3_600_000,
     default: 60_000,
-    description: "For how long a client may take nothing from a full event stream before it counts as gone.",
+    description:
+      "For how long a client may take nothing from a full event stream before it counts as gone.",
   },
 });
 

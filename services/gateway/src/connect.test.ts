@@ -14,6 +14,7 @@ const { dispatcher, log } = createSurfaceFixture();
 const fastify = Fastify();
 registerConnect(fastify, dispatcher, {
   bodyBytesMax: 1024 * 1024,
+  answers: { compressBytesMin: 1024, draining: false },
   log: { error: (facts) => assert.fail(JSON.stringify(facts)) },
 });
 const baseUrl = await fastify.listen({ port: 0, host: "127.0.0.1" });

@@ -20,7 +20,7 @@ import { type BoundMethod, type Dispatcher, methodPath } from "@syla/kit/dispatc
 import { type Status, toSylaError } from "@syla/kit/error";
 import { errorDetails } from "@syla/kit/grpc-status";
 import type { FastifyInstance } from "fastify";
-import { securityHeaders } from "./answer.ts";
+import { type AnswerRules, securityHeaders } from "./answer.ts";
 import { openContext } from "./context.ts";
 import { published } from "./published.ts";
 
@@ -28,6 +28,7 @@ import { published } from "./published.ts";
 export interface ConnectDeps {
   /** The largest request message, in bytes. */
   readonly bodyBytesMax: number;
+  readonly answers: AnswerRules;
   readonly log: { error(facts: object, message: string): void };
 }
 
@@ -55,7 +56,7 @@ export function registerConnect(
         url: handler.requestPath,
         handler: (request, reply) => {
           reply.hijack();
-          serve(handler, request.raw, reply.raw).catch((thrown: unknown) => {
+          serve(handler, request.raw, reply.raw, deps.answers).catch((thrown: unknown) => {
             deps.log.error({ err: thrown }, "a Connect call failed");
             reply.raw.destroy();
           });
@@ -147,8 +148,8 @@ function setHeaders({ values, responseHeader }: HandlerContext): void {
   if (given !== undefined) for (const [name, value] of given) responseHeader.set(name, value);
 }
 
-/** An error of the catalogue as connect sends it, with the details that gRPC has. */
-export function toConnectError(thrown: unknown): ConnectError {
+// An error of the catalogue as connect sends it, with the details that gRPC has.
+function toConnectError(thrown: unknown): ConnectError {
   const error = toSylaError(thrown);
   const message = error.message.toWellFormed();
   return new ConnectError(message, codes[error.status], undefined, [...errorDetails(error)], error);
@@ -176,6 +177,7 @@ async function serve(
   handler: UniversalHandler,
   request: IncomingMessage,
   response: ServerResponse,
+  rules: AnswerRules,
 ): Promise<void> {
   const context = openContext(request, response, "connect");
   const answer = await handler({
@@ -187,6 +189,7 @@ async function serve(
     signal: context.signal,
     contextValues: createContextValues().set(callKey, context),
   });
+  if (rules.draining) response.shouldKeepAlive = false;
   await write(answer, response);
 }
 

@@ -1,6 +1,5 @@
 // Opens the context of a call that came by HTTP: its id, its trace, until when its caller waits, and whether they
-// still do. A closure for each response is cheap; a WeakMap from responses to contexts, which spared it, made the
-// garbage collector's pauses, and with them p99, four times as long.
+// still do. A closure for each response ties the two together, not a table on the side: it goes when the response goes.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { CallContext, callerLeft, type HeaderSource } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";

@@ -1,5 +1,5 @@
-// `/openapi.json`, and `/docs`: pages to read the API and try it, drawn in the browser from that description. The
-// program that draws them is served from here too, so they work without the internet, and the policy of the page lets
+// `/openapi.json`, and `/docs`: a page to read the API and try it, drawn in the browser from that description by
+// Swagger UI. All that the page is made of is served from here, so it works without the internet, and its policy lets
 // it load from and call nothing but this gateway.
 import { readFile } from "node:fs/promises";
 import type { FastifyInstance } from "fastify";
@@ -8,29 +8,36 @@ import { openApiDocument } from "./openapi.ts";
 import type { RestRoute } from "./routes.ts";
 import { registerStatic } from "./static.ts";
 
-// The page's program sets styles of its own making; scripts come only from files of this gateway.
+// Swagger UI's icons are in its style sheet, as data.
 const pagePolicy = [
   "default-src 'none'",
   "script-src 'self'",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data: blob:",
-  "font-src 'self' data:",
+  "style-src 'self'",
+  "img-src 'self' data:",
   "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
 ].join("; ");
 
-const settings = {
-  withDefaultFonts: false,
-  telemetry: false,
-  hideClientButton: true,
-  showDeveloperTools: "never",
-  mcp: { disabled: true },
-  agent: { disabled: true },
-  defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
-};
+const filePolicy = "default-src 'none'";
 
-/** Registers the description and the pages. */
+const own = (name: string) => new URL(`../page/${name}`, import.meta.url);
+const swaggerScript = new URL(import.meta.resolve("swagger-ui-dist/swagger-ui-bundle.js"));
+const swaggerStyle = new URL(import.meta.resolve("swagger-ui-dist/swagger-ui.css"));
+
+const html = "text/html; charset=utf-8";
+const script = "text/javascript; charset=utf-8";
+const style = "text/css; charset=utf-8";
+
+const files: readonly (readonly [url: string, contentType: string, file: URL])[] = [
+  ["/docs", html, own("index.html")],
+  ["/docs/start.js", script, own("start.js")],
+  ["/docs/page.css", style, own("page.css")],
+  ["/docs/swagger-ui-bundle.js", script, swaggerScript],
+  ["/docs/swagger-ui.css", style, swaggerStyle],
+];
+
+/** Registers the description and the page. */
 export function registerDocs(
   fastify: FastifyInstance,
   routes: readonly RestRoute[],
@@ -39,44 +46,16 @@ export function registerDocs(
   registerStatic(fastify, {
     url: "/openapi.json",
     contentType: "application/json",
-    contentSecurityPolicy: "default-src 'none'",
+    contentSecurityPolicy: filePolicy,
     load: async () =>
       Buffer.from(JSON.stringify(openApiDocument(routes, { version, comments: comments() }))),
   });
-  registerStatic(fastify, {
-    url: "/docs",
-    contentType: "text/html; charset=utf-8",
-    contentSecurityPolicy: pagePolicy,
-    load: async () => Buffer.from(page()),
-  });
-  registerStatic(fastify, {
-    url: "/docs/reference.js",
-    contentType: "text/javascript; charset=utf-8",
-    contentSecurityPolicy: "default-src 'none'",
-    load: () => readFile(program()),
-  });
-}
-
-// The one file of the package that runs in a page as it is.
-function program(): URL {
-  return new URL("browser/standalone.js", import.meta.resolve("@scalar/api-reference"));
-}
-
-function page(): string {
-  const configuration = JSON.stringify(settings).replaceAll('"', "&quot;");
-  return `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Syla API</title>
-    <link rel="icon" href="data:,">
-  </head>
-  <body>
-    <noscript>This page needs JavaScript. The description itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
-    <script id="api-reference" data-url="/openapi.json" data-configuration="${configuration}"></script>
-    <script src="/docs/reference.js"></script>
-  </body>
-</html>
-`;
+  for (const [url, contentType, file] of files) {
+    registerStatic(fastify, {
+      url,
+      contentType,
+      contentSecurityPolicy: contentType === html ? pagePolicy : filePolicy,
+      load: () => readFile(file),
+    });
+  }
 }

@@ -96,9 +96,8 @@ function protocolServer({ schema, prepare, log }: Subscriptions) {
   });
 }
 
-function forget({ calls, asked, peer }: Connection, id: string, payload: object): void {
+function forget({ calls, asked }: Connection, id: string, payload: object): void {
   if (calls.get(id) === asked.get(payload)) calls.delete(id);
-  peer.rest();
 }
 
 function busy(): GraphQLError {
@@ -127,15 +126,19 @@ function serve(server: ProtocolServer, peer: Peer, connection: Connection): void
     connection,
   );
   peer.isIdle = () => connection.calls.size === 0;
+  peer.endCalls = (reason) => {
+    for (const call of connection.calls.values()) call.abort(reason);
+  };
   peer.onText((text) => {
     const ended = completedId(text);
     if (ended !== undefined) connection.calls.get(ended)?.abort(callerLeft());
-    onMessage?.(text).catch(() =>
-      peer.close(CloseCode.InternalServerError, "Something went wrong."),
-    );
+    // Settles when all that the message asked for is sent.
+    onMessage?.(text)
+      .catch(() => peer.close(CloseCode.InternalServerError, "Something went wrong."))
+      .finally(() => peer.rest());
   });
   peer.onClose((code, reason) => {
-    for (const call of connection.calls.values()) call.abort(callerLeft());
+    peer.endCalls(callerLeft());
     connection.calls.clear();
     closed(code, reason).catch(() => undefined);
   });

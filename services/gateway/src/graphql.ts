@@ -32,8 +32,8 @@ export interface GraphqlDeps extends SocketRules {
   readonly log: ErrorLog;
 }
 
-/** Where GraphQL is served. */
-export const graphqlPath = "/graphql";
+// Where GraphQL is served.
+const graphqlPath = "/graphql";
 
 const specType = "application/graphql-response+json";
 

@@ -1,13 +1,14 @@
 // The HTTP/1.1 side of the shared port: Fastify as the router, bounds on heads, bodies and slow clients, and one
 // shape of error for whatever goes wrong before or outside a route.
-import { createServer, type Server, STATUS_CODES } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
-import { SylaError, toSylaError } from "@syla/kit/error";
+import { CallContext } from "@syla/kit/call";
+import { type ErrorCode, SylaError, toSylaError } from "@syla/kit/error";
 import { type FastifyInstance, fastify as createFastify } from "fastify";
 import { type AnswerRules, pathOf, sendProblem } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openContext } from "./context.ts";
-import { problemType } from "./problem.ts";
+import { problemAnswer } from "./problem.ts";
 import { allowHeader, sendMethodNotAllowed } from "./rest.ts";
 import { allowedVerbs, type RouteGroup } from "./routes.ts";
 
@@ -56,7 +57,11 @@ export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Log
           connectionsCheckingInterval: config.timeoutCheckMs,
           noDelay: true,
         },
-        handler,
+        (request, response) => {
+          // Whatever answers: nobody is to send another request to a gateway that stops.
+          if (answers.draining) response.shouldKeepAlive = false;
+          handler(request, response);
+        },
       );
       return server;
     },
@@ -109,36 +114,22 @@ function fromFastify(thrown: unknown): SylaError {
   return toSylaError(thrown);
 }
 
-const clientErrors: Readonly<Record<string, { readonly status: number; readonly detail: string }>> =
-  {
-    HPE_HEADER_OVERFLOW: { status: 431, detail: "The request's head is larger than allowed." },
-    ERR_HTTP_REQUEST_TIMEOUT: { status: 408, detail: "The request did not arrive in time." },
-  };
+const clientErrors: ReadonlyMap<string | undefined, readonly [code: ErrorCode, message: string]> =
+  new Map([
+    ["HPE_HEADER_OVERFLOW", ["headers_too_large", "The request's head is larger than allowed."]],
+    ["ERR_HTTP_REQUEST_TIMEOUT", ["request_timeout", "The request did not arrive in time."]],
+  ]);
 
 // There is no request yet, only a socket with something on it that is not one.
-function answerBadClient(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+function answerBadClient(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
-  const { status, detail } = clientErrors[error.code ?? ""] ?? {
-    status: 400,
-    detail: "What came is not an HTTP/1.1 request.",
-  };
-  const title = STATUS_CODES[status] ?? "Bad Request";
-  const problem = {
-    type: "urn:syla:error:invalid_request",
-    title,
-    status,
-    detail,
-    code: "invalid_request",
-  };
-  const text = JSON.stringify(problem);
-  const head = [
-    `HTTP/1.1 ${status} ${title}`,
-    `Content-Type: ${problemType}`,
-    `Content-Length: ${Buffer.byteLength(text)}`,
-    "Connection: close",
+  const [code, message] = clientErrors.get(thrown.code) ?? [
+    "invalid_request",
+    "What came is not an HTTP/1.1 request.",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${text}`);
+  const { requestId } = new CallContext();
+  socket.end(problemAnswer(new SylaError(code, message), { instance: undefined, requestId }));
 }

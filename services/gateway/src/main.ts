@@ -14,7 +14,7 @@ import { restRoutes } from "./routes.ts";
 import { createSharedPort } from "./socket.ts";
 import type { EventStream, StreamRules } from "./sse.ts";
 import { type Health, type Metrics, registerStatus } from "./status.ts";
-import type { SocketRules } from "./upgrade.ts";
+import { endPeers, leavePeers, type SocketRules } from "./upgrade.ts";
 import { registerWebsocket } from "./websocket.ts";
 
 export { type GatewayConfig, gatewaySettings } from "./config.ts";
@@ -67,7 +67,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     answers.draining = true;
     // Streams that can be resumed end at once: their clients find the next instance. Other calls get their time.
     for (const stream of streams.open) stream.reconnect();
-    const late = setTimeout(() => endStreams(streams), graceMs);
+    leavePeers(server);
+    const late = setTimeout(() => {
+      endStreams(streams);
+      endPeers(server);
+    }, graceMs);
     return Promise.all([port.close(graceMs + lastWordsMs), grpc.drain(graceMs)]).finally(() =>
       clearTimeout(late),
     );
@@ -97,7 +101,7 @@ function registerSurfaces(
   registerStatus(fastify, { health, metrics }, answers);
   registerDocs(fastify, routes, version);
   const groups = registerRest(fastify, routes, { bodyBytesMax, answers, streams, log });
-  registerConnect(fastify, dispatcher, { bodyBytesMax, log });
+  registerConnect(fastify, dispatcher, { bodyBytesMax, answers, log });
   registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });
   registerWebsocket(server, dispatcher, sockets);
   registerNotFound(fastify, groups, answers);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { RegistryService } from "@syla/contract/syla/registry/v1/registry";
@@ -31,6 +31,11 @@ function at(json: JsonValue | undefined, ...way: string[]): JsonValue | undefine
   return value;
 }
 
+function valuesOf(json: JsonValue | undefined): JsonValue[] {
+  assert.ok(typeof json === "object" && json !== null);
+  return Object.values(json);
+}
+
 test("openApiDocument() is valid by a public validator", async () => {
   const result = await new Validator().validate(structuredClone(document));
   assert.deepEqual(result.errors ?? [], []);
@@ -38,8 +43,7 @@ test("openApiDocument() is valid by a public validator", async () => {
 });
 
 test("openApiDocument() describes every route, and none of an internal service", () => {
-  const paths = at(document, "paths") as JsonObject;
-  const described = Object.values(paths).flatMap((item) => Object.keys(item as JsonObject));
+  const described = valuesOf(at(document, "paths")).flatMap(valuesOf);
   assert.equal(described.length, routes.length);
   assert.ok(!JSON.stringify(document).includes("SandboxService"));
 });
@@ -82,9 +86,9 @@ test("openApiDocument() tells 201 with Location, parameters, events and the whol
   assert.ok(at(paths, "/api/v1/executions", "post", "responses", "201", "headers", "Location"));
   const watch = at(paths, "/api/v1/executions/{id}/events", "get");
   assert.deepEqual(
-    (at(watch, "parameters") as JsonObject[]).map((parameter) => [
-      parameter["in"],
-      parameter["name"],
+    valuesOf(at(watch, "parameters")).map((parameter) => [
+      at(parameter, "in"),
+      at(parameter, "name"),
     ]),
     [
       ["path", "id"],

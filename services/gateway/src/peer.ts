@@ -2,6 +2,7 @@
 // find out that it is gone, and no event that could end the process.
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import type { SylaError } from "@syla/kit/error";
 import { WebSocket, type WebSocketServer } from "ws";
 
 const bufferedBytesMax = 1024 * 1024;
@@ -27,8 +28,10 @@ export interface Peer {
   onClose(listener: (code: number, reason: string) => void): void;
   /** The server stops: closes as soon as `isIdle` says so, and at each `rest` asks again. */
   leave(): void;
-  /** How the protocol tells whether a call runs; a peer of which that is not known is never let go early. */
+  /** How the protocol tells whether a call runs that is to be waited for; set by the protocol. */
   isIdle: () => boolean;
+  /** Ends every call that runs, telling why; set by the protocol. */
+  endCalls: (reason: SylaError) => void;
   /** Told by the protocol when a call has ended. */
   rest(): void;
 }
@@ -96,7 +99,8 @@ function toPeer(socket: WebSocket): Peer {
       leaving = true;
       peer.rest();
     },
-    isIdle: () => false,
+    isIdle: () => true,
+    endCalls: () => undefined,
     rest: () => {
       if (leaving && peer.isIdle()) socket.close(goingAway, "The platform is stopping.");
     },

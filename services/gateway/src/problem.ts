@@ -1,5 +1,6 @@
 // An error as REST tells it: application/problem+json (RFC 9457). What is here is all that is told; a cause and a
 // stack stay in the log. gRPC's details and GraphQL's extensions are made from the same error.
+import { STATUS_CODES } from "node:http";
 import type { SylaError, Violation } from "@syla/kit/error";
 
 /** The media type of an error. */
@@ -12,15 +13,15 @@ export interface Problem {
   readonly status: number;
   readonly detail: string;
   readonly code: string;
-  readonly instance: string;
+  readonly instance?: string;
   readonly requestId: string;
   readonly errors?: readonly Violation[];
 }
 
 /** Where an error happened. */
 export interface ProblemPlace {
-  /** The path that was asked for, without its query, which may hold what is not to be repeated. */
-  readonly instance: string;
+  /** The path that was asked for, if that is known, without its query, which may hold what is not to be repeated. */
+  readonly instance: string | undefined;
   readonly requestId: string;
   /** JSON name of the field that the body is; pointers then begin inside it. */
   readonly bodyField?: string | undefined;
@@ -35,7 +36,7 @@ export function toProblem(error: SylaError, place: ProblemPlace): Problem {
     status: error.httpStatus,
     detail: error.message,
     code: error.code,
-    instance: place.instance,
+    ...(place.instance === undefined ? {} : { instance: place.instance }),
     requestId: place.requestId,
     ...(errors.length === 0 ? {} : { errors }),
   };
@@ -47,7 +48,21 @@ export function problemHeaders(error: SylaError): readonly string[] {
   return ["Retry-After", String(Math.max(1, Math.ceil(error.retryAfterMs / 1000)))];
 }
 
-// The body `{"language": ...}` of a method whose body is `spec` is told of /language, though the rule is on /spec/language.
+/** A whole HTTP/1.1 answer that tells an error, for a connection on which there is no response to write. */
+export function problemAnswer(error: SylaError, place: ProblemPlace): string {
+  const text = JSON.stringify(toProblem(error, place));
+  const head = [
+    `HTTP/1.1 ${error.httpStatus} ${STATUS_CODES[error.httpStatus] ?? error.status}`,
+    `Content-Type: ${problemType}`,
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    `X-Request-Id: ${place.requestId}`,
+    "Connection: close",
+  ];
+  return `${head.join("\r\n")}\r\n\r\n${text}`;
+}
+
+// The body `{"language": ...}` of a method whose body is `spec` is told of /language, though the rule is on
+// /spec/language.
 function relativeTo(bodyField: string | undefined, violation: Violation): Violation {
   if (bodyField === undefined) return violation;
   const prefix = `/${bodyField}`;

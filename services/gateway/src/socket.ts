@@ -44,7 +44,8 @@ export async function createSharedPort(options: SharedPortOptions): Promise<Shar
   });
   server.maxConnections = options.connectionsMax ?? connectionsMaxDefault;
   await listen(server, options);
-  // Node arms its checks of slow headers and requests when the HTTP server itself begins to listen, which it never does.
+  // Node arms its checks of slow headers and requests when the HTTP server itself begins to listen, which it never
+  // does.
   http.emit("listening");
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : options.port;

@@ -7,6 +7,7 @@ import {
   ListLanguagesResponseSchema,
   ReplService,
 } from "@syla/contract/syla/repl/v1/repl";
+import { defaultsOf } from "@syla/kit/config";
 import { createDispatcher, implement, mergeDispatchers } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
 import { validation } from "@syla/kit/validate";

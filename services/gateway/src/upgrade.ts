@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { CallContext } from "@syla/kit/call";
 import { SylaError, toSylaError } from "@syla/kit/error";
 import type { Handshake, Peer } from "./peer.ts";
-import { problemType, toProblem } from "./problem.ts";
+import { problemAnswer } from "./problem.ts";
 
 /** What every WebSocket of the gateway is bound by. */
 export interface SocketRules {
@@ -28,6 +28,8 @@ export type FindUpgrade = (path: string) => TakeUpgrade | undefined;
 interface Upgrades {
   readonly finders: FindUpgrade[];
   readonly peers: Set<Peer>;
+  /** The server stops. */
+  leaving: boolean;
 }
 
 const upgrades = new WeakMap<Server, Upgrades>();
@@ -36,13 +38,14 @@ const upgrades = new WeakMap<Server, Upgrades>();
 export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): void {
   const known = upgrades.get(http);
   if (known !== undefined) return void known.finders.push(find);
-  const added: Upgrades = { finders: [find], peers: new Set() };
+  const added: Upgrades = { finders: [find], peers: new Set(), leaving: false };
   upgrades.set(http, added);
   // `Upgrade: h2c`, as curl --http2 sends it, is an offer that may be passed over: the request is then an ordinary one.
   Object.assign(http, { shouldUpgradeCallback: isWebSocket });
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
     try {
+      if (added.leaving) throw stopping();
       take(added.finders, rules, { request, socket, head, peers: added.peers });
     } catch (thrown) {
       refuse(request, socket, toSylaError(thrown));
@@ -50,9 +53,21 @@ export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): 
   });
 }
 
-/** Tells every peer that the server stops: each is let go as soon as none of its calls runs. */
+/** The server stops: takes no more handshakes, and lets each peer go as soon as none of its calls runs. */
 export function leavePeers(http: Server): void {
-  for (const peer of upgrades.get(http)?.peers ?? []) peer.leave();
+  const known = upgrades.get(http);
+  if (known === undefined) return;
+  known.leaving = true;
+  for (const peer of known.peers) peer.leave();
+}
+
+/** The server's time is over: ends what still runs on every peer, each call with its reason. */
+export function endPeers(http: Server): void {
+  for (const peer of upgrades.get(http)?.peers ?? []) peer.endCalls(stopping());
+}
+
+function stopping(): SylaError {
+  return new SylaError("shutting_down", "The platform is stopping.");
 }
 
 function isWebSocket(request: IncomingMessage): boolean {
@@ -92,19 +107,7 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   return url.host === host && (name === "localhost" || isIP(name) !== 0);
 }
 
-/** Refuses a handshake with a problem. */
-export function refuse(request: IncomingMessage, socket: Duplex, error: SylaError): void {
+function refuse(request: IncomingMessage, socket: Duplex, error: SylaError): void {
   const { requestId } = new CallContext();
-  const body = JSON.stringify(toProblem(error, { instance: pathOf(request), requestId }));
-  socket.end(
-    [
-      `HTTP/1.1 ${error.httpStatus} ${error.status}`,
-      `Content-Type: ${problemType}`,
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      `X-Request-Id: ${requestId}`,
-      "Connection: close",
-      "",
-      body,
-    ].join("\r\n"),
-  );
+  socket.end(problemAnswer(error, { instance: pathOf(request), requestId }));
 }

@@ -9,8 +9,8 @@ import type { Peer } from "./peer.ts";
 import { toProblem } from "./problem.ts";
 import { readMessage } from "./read-message.ts";
 
-/** How many messages a client may send ahead of the handler, per call. */
-export const clientCredit = 16;
+// How many messages a client may send ahead of the handler, per call.
+const clientCredit = 16;
 /** Credit is given back in lots, not singly. */
 const creditLot = 8;
 

@@ -57,9 +57,10 @@ export function serveSession(peer: Peer, dispatcher: Dispatcher, headers: Header
     if (known !== undefined) steer(known, frame);
   });
   peer.isIdle = () => calls.size === 0;
-  peer.onClose(() => {
-    for (const { context } of calls.values()) context.abort(callerLeft());
-  });
+  peer.endCalls = (reason) => {
+    for (const { context } of calls.values()) context.abort(reason);
+  };
+  peer.onClose(() => peer.endCalls(callerLeft()));
 }
 
 function busy(): SylaError {
@@ -107,8 +108,8 @@ export function steer(call: SocketCall, frame: SteerFrame): void {
   }
 }
 
-/** A client's frame, or what is wrong with it. */
-export function readFrame(text: string): OpenFrame | SteerFrame | string {
+// A client's frame, or what is wrong with it.
+function readFrame(text: string): OpenFrame | SteerFrame | string {
   const json = parseObject(text);
   if (json === undefined) return "A frame is a JSON object.";
   const { id } = json;

@@ -208,13 +208,10 @@ describe("WebSocket", async () => {
     await client.send({ id: "a", method: `${service}/ExecuteStream`, request: run("flood") });
     await until(() => client.of("a").length > 0, "the first event");
     client.socket.pause();
-    await sleep(60);
-    const soon = log.sent;
-    await sleep(60);
-    assert.equal(log.sent, soon, "the handler went on");
-    assert.ok(soon - before < 400, `${soon - before} were made`);
     // It answers no heartbeat either, so it is taken for gone.
     await handlersEnded(log);
+    // What the kernel's buffers hold; a handler that is not held back makes thousands in this time.
+    assert.ok(log.sent - before < 400, `${log.sent - before} were made`);
     client.socket.terminate();
   });
 
@@ -226,27 +223,6 @@ describe("WebSocket", async () => {
     assert.equal((await client.last("c100")).error?.code, "too_many_calls");
     assert.equal(client.frames.length, 1);
     client.socket.close();
-    await handlersEnded(log);
-  });
-
-  test("of a server that stops is let go when its calls have ended", async () => {
-    const idle = open();
-    const busy = open();
-    await busy.send({
-      id: "a",
-      method: `${service}/ExecuteStream`,
-      request: run("flood"),
-      credit: 1,
-    });
-    await until(
-      () => busy.of("a").length === 1 && idle.socket.readyState === WebSocket.OPEN,
-      "both",
-    );
-    leavePeers(http);
-    await until(() => idle.closed === 1001, "the idle one was let go");
-    assert.equal(busy.closed, undefined);
-    await busy.send({ id: "a", cancel: true });
-    await until(() => busy.closed === 1001, "the busy one was let go");
     await handlersEnded(log);
   });
 
@@ -328,5 +304,27 @@ describe("WebSocket", async () => {
     const answer = await new Promise((resolve) => offer.once("data", resolve));
     assert.match(String(answer), /^HTTP\/1.1 200/);
     offer.destroy();
+  });
+
+  // The last one, since after it no more connections are taken.
+  test("of a server that stops is let go when its calls have ended", async () => {
+    const idle = open();
+    const busy = open();
+    await busy.send({
+      id: "a",
+      method: `${service}/ExecuteStream`,
+      request: run("flood"),
+      credit: 1,
+    });
+    await until(
+      () => busy.of("a").length === 1 && idle.socket.readyState === WebSocket.OPEN,
+      "both",
+    );
+    leavePeers(http);
+    await until(() => idle.closed === 1001, "the idle one was let go");
+    assert.equal(busy.closed, undefined);
+    await busy.send({ id: "a", cancel: true });
+    await until(() => busy.closed === 1001, "the busy one was let go");
+    await handlersEnded(log);
   });
 });

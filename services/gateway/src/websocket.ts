@@ -86,6 +86,9 @@ function serveStream(
   };
   let call = binding.body.kind === "none" ? begin(undefined) : undefined;
   let begun = binding.body.kind === "none";
+  // Whoever can resume the stream elsewhere, or has not said yet what it is, need not be waited for.
+  peer.isIdle = () => !begun || method.policy.resumeField !== undefined;
+  peer.endCalls = (reason) => context.abort(reason);
   peer.onText((text) => {
     const json = parseObject(text);
     if (json === undefined) return peer.close(badFrame, "A frame is a JSON object.");
@@ -98,7 +101,7 @@ function serveStream(
     if (typeof frame === "string") return peer.close(badFrame, frame);
     if (call !== undefined) steer(call, frame);
   });
-  peer.onClose(() => context.abort(callerLeft()));
+  peer.onClose(() => peer.endCalls(callerLeft()));
 }
 
 // `Last-Event-ID`, as a resumed event stream has it, fills the field that the contract names, unless the query does.

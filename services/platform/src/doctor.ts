@@ -1,5 +1,5 @@
 // `doctor --json`: what this host can do for isolation, and which languages it has, for the CLI to print.
-import { discoverLanguages, probeHost } from "@syla/sandbox";
+import { discoverLanguages, missingLanguages, probeHost } from "@syla/sandbox";
 
 /** Probes the host and prints what was found as one JSON object. */
 export async function printDiagnosis(cacheDirectory: string): Promise<void> {
@@ -7,8 +7,11 @@ export async function printDiagnosis(cacheDirectory: string): Promise<void> {
     probeHost(),
     discoverLanguages({ cacheDirectory, signal: new AbortController().signal }),
   ]);
+  const missing = missingLanguages(languages).map(({ name, remedy }) => ({
+    ...{ name, ok: false, required: false, detail: "not found", remedy },
+  }));
   const diagnosis = {
-    capabilities,
+    capabilities: [...capabilities, ...missing],
     languages: languages.map(({ name, version, note }) => ({ name, version, note })),
   };
   process.stdout.write(`${JSON.stringify(diagnosis, undefined, 2)}\n`);

@@ -146,7 +146,8 @@ export class Platform {
     const { configuration, version, log } = this.#options;
     this.#gateway = await startGateway({
       dispatcher: mergeDispatchers([execution.dispatcher, own]),
-      config: configuration.gateway,
+      // Calls that outlast it are cancelled by the gateway, and their executions still have to end.
+      config: { ...configuration.gateway, drainMs: this.#drainMs },
       version,
       log,
       health: {
