@@ -36,6 +36,14 @@ export const gatewaySettings = defineSettings({
     description:
       "Origins whose pages may call from a browser, such as `https://app.example`; `*` is any.",
   },
+  hostNames: {
+    key: "server.host_names",
+    env: "HOST_NAMES",
+    type: "list",
+    default: [],
+    description:
+      "Names to answer to, beside addresses and `localhost`, while it listens on loopback: those of a proxy in front. Any other is refused, because a page of the web could point its name here.",
+  },
   drainMs: {
     key: "server.drain",
     type: "duration",

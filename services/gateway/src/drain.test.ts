@@ -154,10 +154,10 @@ test("what is asked on an open connection of a gateway that stops is answered, a
   const draining = await start(t, { drainMs: 2000 });
   const method = "/syla.execution.v1.ExecutionService/ListLanguages";
   const requests = [
-    "GET /docs HTTP/1.1\r\nHost: x\r\n\r\n",
-    "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n",
-    `POST ${method} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
-    "OPTIONS /api/v1/executions HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    `POST ${method} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
+    "OPTIONS /api/v1/executions HTTP/1.1\r\nHost: localhost\r\n\r\n",
   ];
   const sockets = await Promise.all(requests.map(() => open(draining.url)));
   const late = await open(draining.url);
@@ -172,7 +172,7 @@ test("what is asked on an open connection of a gateway that stops is answered, a
   }
   const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
   late.write(
-    `GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`,
+    `GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\n\r\n`,
   );
   assert.match(await everything(late), /^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/);
   await drained;

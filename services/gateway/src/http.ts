@@ -1,6 +1,6 @@
 // The HTTP/1.1 side of the shared port: Fastify as the router, bounds on heads, bodies and slow clients, and one
 // shape of error for whatever goes wrong before or outside a route.
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { CallContext } from "@syla/kit/call";
 import { type ErrorCode, SylaError, toSylaError } from "@syla/kit/error";
@@ -8,6 +8,7 @@ import { type FastifyInstance, fastify as createFastify } from "fastify";
 import { type AnswerRules, pathOf, sendProblem } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openContext } from "./context.ts";
+import { hostCheck, isLoopback } from "./own-host.ts";
 import { problemAnswer } from "./problem.ts";
 import { allowHeader, sendMethodNotAllowed } from "./rest.ts";
 import { allowedVerbs, type RouteGroup } from "./routes.ts";
@@ -32,6 +33,7 @@ const paramCharsMax = 16_384;
 /** Makes the HTTP server and its router. */
 export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Logger): HttpSide {
   let server: Server | undefined;
+  const isOwnHost = isLoopback(config.host) ? hostCheck(config.hostNames) : () => true;
   const fastify = createFastify({
     logger: false,
     bodyLimit: config.bodyBytesMax,
@@ -60,7 +62,8 @@ export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Log
         (request, response) => {
           // Whatever answers: nobody is to send another request to a gateway that stops.
           if (answers.draining) response.shouldKeepAlive = false;
-          handler(request, response);
+          if (isOwnHost(request.headers.host)) handler(request, response);
+          else sendForeignHost(request, response, answers);
         },
       );
       return server;
@@ -76,6 +79,20 @@ export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Log
     sendProblem(request.raw, reply.raw, error, { context }, answers);
   });
   return { fastify, server };
+}
+
+function sendForeignHost(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answers: AnswerRules,
+): void {
+  const name = request.headers.host ?? "";
+  const error = new SylaError(
+    "origin_not_allowed",
+    `Cannot answer to the name ${name}: it is not one of this gateway's (server.host_names).`,
+  );
+  const context = openContext(request, response, "rest");
+  sendProblem(request, response, error, { context }, answers);
 }
 
 /** Answers what no route takes: 405 where the path is there with another verb, else 404. */
