@@ -86,12 +86,16 @@ export interface Server {
   readonly url: string;
 }
 
+export interface PostInit extends Omit<RequestInit, "headers"> {
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Sends a JSON body, with more headers where they matter. */
 export async function post(
   { url }: Server,
   path: string,
   body: unknown,
-  init: RequestInit = {},
+  init: PostInit = {},
 ): Promise<Response> {
   const headers = { "Content-Type": "application/json", ...init.headers };
   return fetch(`${url}${path}`, { method: "POST", body: JSON.stringify(body), ...init, headers });
@@ -141,7 +145,7 @@ export async function list(
   { url }: Server,
   query: Readonly<Record<string, string>> = {},
 ): Promise<Page> {
-  const response = await fetch(`${url}/api/v1/executions?${new URLSearchParams(query)}`);
+  const response = await fetch(`${url}/api/v1/executions?${new URLSearchParams(query).toString()}`);
   const text = await response.text();
   assert.equal(response.status, 200, text);
   return parsePage(JSON.parse(text));

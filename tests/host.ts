@@ -21,7 +21,8 @@ export interface Host {
   readonly grouped: readonly string[];
   /** Groups that are neither the platform's own nor its slots. */
   readonly foreignGroups: readonly string[];
-  readonly mounts: number;
+  /** Mounts of jails that show on the host. */
+  readonly mounts: readonly string[];
   readonly descriptors: number;
   /** Over all files that jails see and that the platform trusts. */
   readonly files: string;
@@ -56,7 +57,10 @@ export async function assertHostUnchanged(
   const { descriptors: descriptorsBefore, ...rest } = before;
   assert.deepEqual(after, rest);
   const most = descriptorsBefore + descriptorSlack;
-  assert.ok(descriptors <= most, `the platform holds ${descriptors} descriptors, more than ${most}`);
+  assert.ok(
+    descriptors <= most,
+    `the platform holds ${descriptors} descriptors, more than ${most}`,
+  );
 }
 
 /** Looks at the host as it is now. */
@@ -66,7 +70,9 @@ export function lookAtHost({ pid, data }: Pick<Platform, "pid" | "data">): Host 
     jailed: jailedBelow(pid),
     grouped: groups.flatMap(processesIn),
     foreignGroups: groups.filter((path) => !/\/syla-\d+-\d+(\/slot-\d+)?$/.test(path)),
-    mounts: lines(`/proc/${pid}/mountinfo`).length,
+    mounts: lines(`/proc/${pid}/mountinfo`).filter((line) => {
+      return line.includes(data) || /\/(newroot|oldroot|bwrap)|\/var\/lib\/syla/.test(line);
+    }),
     descriptors: namesIn(`/proc/${pid}/fd`).length,
     files: digest(["agent", "root"].map((name) => join(data, name))),
     settings: Object.fromEntries(settingFiles.map((file) => [file, text(file)])),
@@ -150,7 +156,8 @@ function digest(paths: readonly string[]): string {
     if (about === undefined) return;
     const { mode, uid, size, mtimeMs } = about;
     if (about.isSymbolicLink()) hash.update(`${path} -> ${readlinkSync(path)}\n`);
-    else if (about.isDirectory()) for (const name of namesIn(path).toSorted()) add(join(path, name));
+    else if (about.isDirectory())
+      for (const name of namesIn(path).toSorted()) add(join(path, name));
     // Empty ones are mount points, which are made at the first run that needs them.
     else if (size > 0) hash.update(`${path} ${mode} ${uid} ${size} ${mtimeMs}\n`);
   };

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 const program = fileURLToPath(new URL("../services/platform/src/main.ts", import.meta.url));
 const readyMsMax = 60_000;
 const endMsMax = 30_000;
+const refusalMsMax = 15_000;
 const saidCharsMax = 100_000;
 
 export interface PlatformOptions {
@@ -86,8 +87,10 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 
 /** Starts a platform that is expected not to come up. */
 export function attemptPlatform(data: string): Attempt {
-  const { ended, log } = launch(data, {});
-  return { ended: inTime(ended, endMsMax, log), log };
+  const { child, ended, log } = launch(data, {});
+  // Its standard input stays open: who is refused ends without being told to.
+  const inTimeOrNever = inTime(ended, refusalMsMax, log).finally(() => child.kill("SIGKILL"));
+  return { ended: inTimeOrNever, log };
 }
 
 function launch(data: string, more: Readonly<Record<string, string>> = {}) {
@@ -100,7 +103,7 @@ function launch(data: string, more: Readonly<Record<string, string>> = {}) {
     ...more,
   };
   const child: Child = spawn(process.execPath, [program, "--embedded"], {
-    env: { ...process.env, ...homeless(data), ...environment },
+    env: { ...cleanEnvironment(), ...homeless(data), ...environment },
     stdio: ["pipe", "pipe", "pipe"],
   });
   let said = "";
@@ -113,10 +116,24 @@ function launch(data: string, more: Readonly<Record<string, string>> = {}) {
   return { child, ended, log: () => said };
 }
 
+// Whoever runs the tests may have settings of their own. The mark by which what a test leaves behind is found goes on
+// under a name that is no setting.
+function cleanEnvironment(): Record<string, string | undefined> {
+  const others = Object.entries(process.env).filter(([name]) => {
+    return !/^(SYLA_.*|DATABASE_URL|SERVER_HOST|CORS_ORIGINS)$/.test(name);
+  });
+  const mark = `SYLA_TEST_RUN=${process.env["SYLA_TEST_RUN"] ?? ""}`;
+  return { ...Object.fromEntries(others), TEST_MARK: mark };
+}
+
 // Only the system's own interpreters: the tests are to see the same ones whoever runs them, and few of them.
 function homeless(data: string): Record<string, string | undefined> {
   const managers = { PYENV_ROOT: undefined, RUSTUP_HOME: undefined, JAVA_HOME: undefined };
-  return { ...managers, HOME: data, PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+  return {
+    ...managers,
+    HOME: data,
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  };
 }
 
 async function readyLine(

@@ -65,7 +65,10 @@ export async function readExecutionEvents(
 /** Asserts that events are numbered without a gap from a number on. */
 export function assertGapless(events: readonly ExecutionEvent[], first = 1): void {
   const numbers = events.map(({ number }) => number);
-  assert.deepEqual(numbers, Array.from(numbers, (_, index) => first + index));
+  assert.deepEqual(
+    numbers,
+    Array.from(numbers, (_, index) => first + index),
+  );
 }
 
 /** What a program wrote to standard output, put together from events. */

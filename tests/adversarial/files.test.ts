@@ -4,7 +4,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { type Artifact, execute, pointers, post, python, refusal, type SpecFile } from "../api.ts";
-import { assertFailed, assertRefused, assertSucceeded, probe, unharmedPlatform } from "./unharmed.ts";
+import {
+  assertFailed,
+  assertRefused,
+  assertSucceeded,
+  probe,
+  unharmedPlatform,
+} from "./unharmed.ts";
 
 const platform = unharmedPlatform();
 
@@ -46,26 +52,46 @@ for (const name of ["../x", "/etc/passwd", "a/../../x", "a\0b", "", "x".repeat(5
 test("odd but honest names are files like others", async () => {
   const names = ["-rf", "a b", "ünï", "..data", "a\nb", "$(reboot)", "x".repeat(255), "d/e/f/g"];
   const files = names.map((name) => ({ name, content: `in ${name}` }));
-  const main = { name: "main.py", content: "import sys\nfor n in sys.argv[1:]: print(open(n).read())" };
+  const main = {
+    name: "main.py",
+    content: "import sys\nfor n in sys.argv[1:]: print(open(n).read())",
+  };
   const execution = await execute(platform(), {
     ...{ language: "python", files: [main, ...files], args: names, artifacts: names },
   });
   assert.equal(assertSucceeded(execution), names.map((name) => `in ${name}\n`).join(""));
-  assert.deepEqual(execution.artifacts.map(({ name }) => name), names);
-  assert.deepEqual(execution.artifacts.map(textOf), names.map((name) => `in ${name}`));
+  assert.deepEqual(
+    execution.artifacts.map(({ name }) => name),
+    names,
+  );
+  assert.deepEqual(
+    execution.artifacts.map(textOf),
+    names.map((name) => `in ${name}`),
+  );
 });
 
 const clashes: Readonly<Record<string, readonly SpecFile[]>> = {
-  "two files of one name": [{ name: "twice", content: "1" }, { name: "twice", content: "2" }],
-  "a file where a folder is": [{ name: "a/b", content: "1" }, { name: "a", content: "2" }],
-  "a folder where a file is": [{ name: "a", content: "1" }, { name: "a/b", content: "2" }],
+  "two files of one name": [
+    { name: "twice", content: "1" },
+    { name: "twice", content: "2" },
+  ],
+  "a file where a folder is": [
+    { name: "a/b", content: "1" },
+    { name: "a", content: "2" },
+  ],
+  "a folder where a file is": [
+    { name: "a", content: "1" },
+    { name: "a/b", content: "2" },
+  ],
   "a part of 256 bytes": [{ name: "x".repeat(256), content: "1" }],
 };
 
 for (const [what, files] of Object.entries(clashes)) {
   test(`${what} among the files is refused, and told by its pointer`, async () => {
     const main = { name: "main.sh", content: "echo ran" };
-    assert.deepEqual(await refusedPointers({ files: [main, ...files] }), [`/files/${files.length}/name`]);
+    assert.deepEqual(await refusedPointers({ files: [main, ...files] }), [
+      `/files/${files.length}/name`,
+    ]);
   });
 }
 
@@ -96,22 +122,36 @@ open("secret", "w").write("s"); os.chmod("secret", 0)`;
 });
 
 test("as many artifacts as may be asked for, of names as long as may be, all come or say why", async () => {
-  const names = Array.from({ length: 64 }, (_, n) => `${String(n).padStart(2, "0")}${"ü/".repeat(511)}`.slice(0, 1023));
-  const code = "import os; os.makedirs(os.path.dirname(NAME), exist_ok=True); open(NAME, 'w').write('deep')";
-  const execution = await python(platform(), code.replaceAll("NAME", JSON.stringify(names[63])), { artifacts: names });
+  const names = Array.from({ length: 64 }, (_, n) =>
+    `${String(n).padStart(2, "0")}${"ü/".repeat(511)}`.slice(0, 1023),
+  );
+  const code =
+    "import os; os.makedirs(os.path.dirname(NAME), exist_ok=True); open(NAME, 'w').write('deep')";
+  const execution = await python(platform(), code.replaceAll("NAME", JSON.stringify(names[63])), {
+    artifacts: names,
+  });
   assertSucceeded(execution);
-  assert.deepEqual(execution.artifacts.map(({ name }) => name), names);
-  assert.deepEqual(execution.artifacts.slice(0, 63).map(({ error }) => error), names.slice(1).map(() => "not_found"));
+  assert.deepEqual(
+    execution.artifacts.map(({ name }) => name),
+    names,
+  );
+  assert.deepEqual(
+    execution.artifacts.slice(0, 63).map(({ error }) => error),
+    names.slice(1).map(() => "not_found"),
+  );
   assert.equal(textOf(execution.artifacts[63]), "deep");
 });
 
 test("sparse files cannot be used to fill the platform with their zeros", async () => {
   const names = Array.from({ length: 64 }, (_, n) => `sparse${n}`);
-  const code = "import os\nfor n in range(64): os.truncate(os.open(f'sparse{n}', os.O_CREAT | os.O_RDWR), 1 << 30)";
+  const code =
+    "import os\nfor n in range(64): os.truncate(os.open(f'sparse{n}', os.O_CREAT | os.O_RDWR), 1 << 30)";
   const execution = await python(platform(), code, { artifacts: names });
   assertSucceeded(execution);
   assert.ok(execution.artifacts.every(({ truncated }) => truncated));
-  const bytes = execution.artifacts.map(({ contentBase64 }) => Buffer.byteLength(contentBase64, "base64"));
+  const bytes = execution.artifacts.map(({ contentBase64 }) =>
+    Buffer.byteLength(contentBase64, "base64"),
+  );
   const mebibytes = bytes.reduce((sum, size) => sum + size, 0) / 1024 ** 2;
   assert.ok(mebibytes >= 8 && mebibytes <= 64, `${mebibytes} MiB came back`);
 });
@@ -170,7 +210,8 @@ attempt("mode", lambda: oct(os.stat("sh").st_mode))`,
   assertRefused(outcomes, refused, ["EPERM", "ENOTSUP"]);
   assert.equal(outcomes["plain"], "done");
   assert.equal(outcomes["mode"], "0o100755");
-  const script = "import os\nfor n in ('n', 'd'):\n  if os.path.exists(n): print(oct(os.stat(n).st_mode))";
+  const script =
+    "import os\nfor n in ('n', 'd'):\n  if os.path.exists(n): print(oct(os.stat(n).st_mode))";
   assert.doesNotMatch(assertSucceeded(await python(platform(), script)), /[246]\d{3}$/m);
 });
 
@@ -188,15 +229,27 @@ test("start-up files of an interpreter affect their own run alone", async () => 
   const env = { PYTHONPATH: "/work", PYTHONSTARTUP: "/work/os.py", LD_PRELOAD: "/work/x.so" };
   const poisoned = await execute(platform(), { language: "python", files: [main, ...files], env });
   assert.match(poisoned.stdout, /mine\n$/);
-  const user = "mkdir -p ~/.local/lib/python3.11/site-packages; echo 'echo p' >~/.bashrc; echo p >~/.profile";
+  const user =
+    "mkdir -p ~/.local/lib/python3.11/site-packages; echo 'echo p' >~/.bashrc; echo p >~/.profile";
   assertSucceeded(await execute(platform(), { language: "bash", code: user }));
   assert.equal(assertSucceeded(await python(platform(), "print('clean')")), "clean\n");
-  assert.equal(assertSucceeded(await execute(platform(), { language: "bash", code: "echo c" })), "c\n");
+  assert.equal(
+    assertSucceeded(await execute(platform(), { language: "bash", code: "echo c" })),
+    "c\n",
+  );
 });
 
 test("environment variables that steer a loader steer the program and no part of the platform", async () => {
-  const env = { LD_PRELOAD: "/work/evil.so", BASH_ENV: "/work/evil.sh", NODE_OPTIONS: "--inspect", IFS: "x" };
-  const files = [{ name: "main.sh", content: "echo $LD_PRELOAD" }, { name: "evil.sh", content: "echo evil" }];
+  const env = {
+    LD_PRELOAD: "/work/evil.so",
+    BASH_ENV: "/work/evil.sh",
+    NODE_OPTIONS: "--inspect",
+    IFS: "x",
+  };
+  const files = [
+    { name: "main.sh", content: "echo $LD_PRELOAD" },
+    { name: "evil.sh", content: "echo evil" },
+  ];
   const execution = await execute(platform(), { language: "bash", files, env });
   assert.match(execution.stdout, /^(evil\n)?\/work\/evil\.so\n$/);
 });

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { hostname } from "node:os";
 import { test } from "node:test";
 import { execute, python } from "../api.ts";
-import { assertFailed, assertRefused, assertSucceeded, probe, unharmedPlatform } from "./unharmed.ts";
+import {
+  assertFailed,
+  assertRefused,
+  assertSucceeded,
+  probe,
+  unharmedPlatform,
+} from "./unharmed.ts";
 
 const platform = unharmedPlatform();
 
@@ -113,13 +119,20 @@ attempt("control", lambda: read("/proc/self/stat") != "")`,
   );
   const { sys, devices, control, ...covered } = outcomes;
   for (const [name, said] of Object.entries(covered)) {
-    assert.ok(said === "" || said === "ENOENT" || said === "EACCES" || said === "EPERM", `${name}: ${said}`);
+    assert.ok(
+      said === "" || said === "ENOENT" || said === "EACCES" || said === "EPERM",
+      `${name}: ${JSON.stringify(said)}`,
+    );
   }
   assert.equal(control, true);
   assert.ok(sys === "ENOENT" || (Array.isArray(sys) && sys.length === 0), "there is no /sys");
-  const known = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero console core".split(" ");
+  const known =
+    "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero console core".split(" ");
   assert.ok(Array.isArray(devices));
-  assert.deepEqual(devices.filter((name) => !known.includes(String(name))), []);
+  assert.deepEqual(
+    devices.filter((name) => !known.includes(String(name))),
+    [],
+  );
 });
 
 test("calls that only an operator of the host needs are refused", async () => {
@@ -152,14 +165,22 @@ attempt("new", lambda: write("/new", "x"))
 attempt("own", lambda: write("/work/own", "x"))`,
   );
   const { own, ...written } = outcomes;
-  assertRefused(written, Object.keys(written), ["EACCES", "EROFS", "EPERM", "ETXTBSY", "ENOENT", "EBUSY"]);
+  assertRefused(written, Object.keys(written), [
+    "EACCES",
+    "EROFS",
+    "EPERM",
+    "ETXTBSY",
+    "ENOENT",
+    "EBUSY",
+  ]);
   assert.equal(own, "done");
 });
 
 test("no descriptor but the three standard ones is inherited, and they lead to nothing but pipes", async () => {
   const code = `
 import os
-for name in sorted(os.listdir("/proc/self/fd"), key=int)[:-1]: print(name, os.readlink("/proc/self/fd/" + name).split(":")[0])`;
+for name in sorted(os.listdir("/proc/self/fd"), key=int)[:-1]:
+  print(name, os.readlink("/proc/self/fd/" + name).split(":")[0])`;
   const quiet = assertSucceeded(await python(platform(), code));
   assert.equal(quiet, "0 /dev/null\n1 pipe\n2 pipe\n");
   const fed = assertSucceeded(await python(platform(), code, { stdin: "fed" }));
@@ -167,9 +188,15 @@ for name in sorted(os.listdir("/proc/self/fd"), key=int)[:-1]: print(name, os.re
 });
 
 test("nothing of the host's environment, names, ids or paths leaks", async () => {
-  const code = "env; hostname; id; cat /proc/self/status /proc/self/cgroup /proc/self/mountinfo /etc/passwd; uname -n";
+  const code =
+    "env; hostname; id; cat /proc/self/status /proc/self/cgroup /proc/self/mountinfo /etc/passwd; uname -n";
   const { stdout } = await execute(platform(), { language: "bash", code });
-  const own = [hostname(), process.cwd(), platform().data, process.env["SYLA_TEST_RUN"] ?? "no such mark"];
+  const own = [
+    hostname(),
+    process.cwd(),
+    platform().data,
+    process.env["SYLA_TEST_RUN"] ?? "no such mark",
+  ];
   const secrets = own.filter((text) => text.length > 3);
   for (const secret of secrets) assert.ok(!stdout.includes(secret), `${secret} is told`);
   assert.match(stdout, /uid=1000\(user\) gid=1000\(user\)/);
@@ -181,26 +208,31 @@ test("nothing of the host's environment, names, ids or paths leaks", async () =>
   }
 });
 
-test("the 32-bit entry ends a program that takes it", { skip: process.arch !== "x64" && "not x64: another architecture" }, async () => {
-  const source = (enter: string) => `
+test(
+  "the 32-bit entry ends a program that takes it",
+  { skip: process.arch !== "x64" && "not x64: another architecture" },
+  async () => {
+    const source = (enter: string) => `
 #include <stdio.h>
 int main(void) {
   long answer = -1; puts("before"); fflush(stdout);
   ${enter}
   printf("after %d\\n", answer > 0); return 0;
 }`;
-  const int80 = 'asm volatile("int $0x80" : "=a"(answer) : "a"(20L) : "memory");';
-  const x32 = 'asm volatile("syscall" : "=a"(answer) : "a"(39L | 0x40000000L) : "rcx", "r11", "memory");';
-  const native = 'asm volatile("syscall" : "=a"(answer) : "a"(39L) : "rcx", "r11", "memory");';
-  for (const entry of [int80, x32]) {
-    const execution = await execute(platform(), { language: "c", code: source(entry) });
-    assertFailed(execution, "signal");
-    assert.match(execution.signal ?? "", /^SIG(SYS|SEGV)$/);
-    assert.equal(execution.stdout, "before\n");
-  }
-  const control = await execute(platform(), { language: "c", code: source(native) });
-  assert.equal(assertSucceeded(control), "before\nafter 1\n");
-});
+    const int80 = 'asm volatile("int $0x80" : "=a"(answer) : "a"(20L) : "memory");';
+    const x32 =
+      'asm volatile("syscall" : "=a"(answer) : "a"(39L | 0x40000000L) : "rcx", "r11", "memory");';
+    const native = 'asm volatile("syscall" : "=a"(answer) : "a"(39L) : "rcx", "r11", "memory");';
+    for (const entry of [int80, x32]) {
+      const execution = await execute(platform(), { language: "c", code: source(entry) });
+      assertFailed(execution, "signal");
+      assert.match(execution.signal ?? "", /^SIG(SYS|SEGV)$/);
+      assert.equal(execution.stdout, "before\n");
+    }
+    const control = await execute(platform(), { language: "c", code: source(native) });
+    assert.equal(assertSucceeded(control), "before\nafter 1\n");
+  },
+);
 
 test("characters cannot be put into a terminal, the host's or one of its own", async () => {
   const outcomes = await probe(

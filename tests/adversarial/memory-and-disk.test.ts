@@ -11,9 +11,12 @@ const memory = { memoryBytes: 64 * mebibyte, diskBytes: 256 * mebibyte, wallTime
 /** Each takes 256 MiB, which is four times what it may have. */
 const memoryBombs: Readonly<Record<string, string>> = {
   "a heap": "held = [bytearray(1 << 20) for _ in range(256)]",
-  "a shared anonymous map": "import mmap; m = mmap.mmap(-1, 256 << 20); m.write(b'x' * (256 << 20))",
-  "a memfd": "import os; fd = os.memfd_create('m'); [os.write(fd, b'x' * (1 << 20)) for _ in range(256)]",
-  "/dev/shm": "f = open('/dev/shm/f', 'wb'); [f.write(b'x' * (1 << 20)) for _ in range(240)]; f.flush()",
+  "a shared anonymous map":
+    "import mmap; m = mmap.mmap(-1, 256 << 20); m.write(b'x' * (256 << 20))",
+  "a memfd":
+    "import os; fd = os.memfd_create('m'); [os.write(fd, b'x' * (1 << 20)) for _ in range(256)]",
+  "/dev/shm":
+    "f = open('/dev/shm/f', 'wb'); [f.write(b'x' * (1 << 20)) for _ in range(240)]; f.flush()",
   "many processes that have a little each": `
 import os, time
 for _ in range(16):
@@ -140,7 +143,10 @@ for _ in range(4000):
 open("/work/beside", "w").write("here")`;
   const execution = await python(platform(), code, { artifacts: ["beside"] });
   assertSucceeded(execution);
-  assert.equal(Buffer.from(execution.artifacts[0]?.contentBase64 ?? "", "base64").toString(), "here");
+  assert.equal(
+    Buffer.from(execution.artifacts[0]?.contentBase64 ?? "", "base64").toString(),
+    "here",
+  );
 });
 
 test("names with newlines, dashes, 255 bytes and no UTF-8, and unreadable directories do no harm", async () => {

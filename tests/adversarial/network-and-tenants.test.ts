@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { create, get, python } from "../api.ts";
 import { readSentEvents } from "../streams.ts";
 import { assertRefused, assertSucceeded, probe, unharmedPlatform } from "./unharmed.ts";
@@ -11,7 +11,11 @@ import { assertRefused, assertSucceeded, probe, unharmedPlatform } from "./unhar
 const platform = unharmedPlatform();
 
 /** A listener of the host's, and how many came. */
-async function listen(where: { port: number; host: string } | { path: string }) {
+/** A server of the host's, for the length of a test. */
+async function listen(
+  context: TestContext,
+  where: { port: number; host: string } | { path: string },
+) {
   let visitors = 0;
   const server: Server = createServer((socket) => {
     visitors += 1;
@@ -19,13 +23,13 @@ async function listen(where: { port: number; host: string } | { path: string }) 
   });
   server.listen(where);
   await once(server, "listening");
+  context.after(async () => {
+    server.close();
+    await once(server, "close");
+  });
   return {
     visitors: () => visitors,
     port: () => portOf(server.address()),
-    [Symbol.asyncDispose]: async () => {
-      server.close();
-      await once(server, "close");
-    },
   };
 }
 
@@ -49,14 +53,25 @@ attempt("broadcast", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).se
 try: outcomes["name"] = socket.getaddrinfo("example.com", 80) and "resolved"
 except socket.gaierror: outcomes["name"] = "ENETUNREACH"`,
   );
-  assertRefused(outcomes, Object.keys(outcomes), ["ENETUNREACH", "EACCES", "EADDRNOTAVAIL", "EINVAL"]);
+  assertRefused(outcomes, Object.keys(outcomes), [
+    "ENETUNREACH",
+    "EACCES",
+    "EADDRNOTAVAIL",
+    "EINVAL",
+  ]);
 });
 
-test("services on the host's loopback are out of reach, and a program's own is there", async () => {
-  await using own = await listen({ port: 0, host: "127.0.0.1" });
-  await using everywhere = await listen({ port: 0, host: "0.0.0.0" });
+test("services on the host's loopback are out of reach, and a program's own is there", async (context) => {
+  const own = await listen(context, { port: 0, host: "127.0.0.1" });
+  const everywhere = await listen(context, { port: 0, host: "0.0.0.0" });
   const outside = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const addresses = ["127.0.0.1", "localhost", "0.0.0.0", "::1", ...outside.map(({ address }) => address)];
+  const addresses = [
+    "127.0.0.1",
+    "localhost",
+    "0.0.0.0",
+    "::1",
+    ...outside.map(({ address }) => address),
+  ];
   const gateway = Number(new URL(platform().url).port);
   const outcomes = await probe(
     platform(),
@@ -71,15 +86,20 @@ def loopback():
 attempt("own", loopback)`,
   );
   const { own: loopback, ...reached } = outcomes;
-  assertRefused(reached, Object.keys(reached), ["ECONNREFUSED", "ENETUNREACH", "EADDRNOTAVAIL", "EINVAL"]);
+  assertRefused(reached, Object.keys(reached), [
+    "ECONNREFUSED",
+    "ENETUNREACH",
+    "EADDRNOTAVAIL",
+    "EINVAL",
+  ]);
   assert.equal(loopback, "own");
   assert.equal(own.visitors() + everywhere.visitors(), 0);
 });
 
-test("abstract and named Unix sockets of the host are out of reach", async () => {
+test("abstract and named Unix sockets of the host are out of reach", async (context) => {
   const name = `syla-test-${process.pid}`;
-  await using abstract = await listen({ path: `\0${name}` });
-  await using named = await listen({ path: `/tmp/${name}.sock` });
+  const abstract = await listen(context, { path: `\0${name}` });
+  const named = await listen(context, { path: `/tmp/${name}.sock` });
   const outcomes = await probe(
     platform(),
     `
@@ -100,7 +120,17 @@ attempt("own", own)`,
 });
 
 test("families of sockets that reach the kernel or the hypervisor are refused", async () => {
-  const families = { packet: 17, netlink: 16, vsock: 40, alg: 38, bluetooth: 31, can: 29, tipc: 30, xdp: 44, key: 15 };
+  const families = {
+    packet: 17,
+    netlink: 16,
+    vsock: 40,
+    alg: 38,
+    bluetooth: 31,
+    can: 29,
+    tipc: 30,
+    xdp: 44,
+    key: 15,
+  };
   const outcomes = await probe(
     platform(),
     `
@@ -144,24 +174,35 @@ attempt("processes", lambda: [int(n) for n in os.listdir("/proc") if n.isdigit()
 attempt("kill", lambda: [os.kill(pid, 9) for pid in range(2, 400) if pid != os.getpid()])`,
   );
   assertRefused(outcomes, ["abstract", "port"], ["ECONNREFUSED"]);
-  assertRefused(outcomes, ["/dev/shm/shared", "/tmp/shared", "/dev/shm/segment", "sysv"], ["ENOENT"]);
+  assertRefused(
+    outcomes,
+    ["/dev/shm/shared", "/tmp/shared", "/dev/shm/segment", "sysv"],
+    ["ENOENT"],
+  );
   assertRefused(outcomes, ["kill"], ["ESRCH"]);
   assert.deepEqual(outcomes["processes"], [1, 2]);
   assert.equal((await get(platform(), id)).status, "RUNNING");
-  const cancelled = await fetch(`${platform().url}/api/v1/executions/${id}:cancel`, { method: "POST" });
+  const cancelled = await fetch(`${platform().url}/api/v1/executions/${id}:cancel`, {
+    method: "POST",
+  });
   assert.equal(cancelled.status, 200);
 });
 
 test("tenants run under different users of the host, so nothing they own is another's", async () => {
-  const code = "print(open('/proc/self/uid_map').read().split()[1], flush=True); import time; time.sleep(0.5)";
+  const code =
+    "print(open('/proc/self/uid_map').read().split()[1], flush=True); import time; time.sleep(0.5)";
   const runs = await Promise.all(Array.from({ length: 4 }, () => python(platform(), code)));
   const users = runs.map((run) => Number(assertSucceeded(run)));
-  assert.ok(users.every((user) => user !== 0 || process.getuid?.() !== 0), users.join());
+  assert.ok(
+    users.every((user) => user !== 0 || process.getuid?.() !== 0),
+    users.join(),
+  );
   if (process.getuid?.() === 0) assert.equal(new Set(users).size, 4, users.join());
 });
 
 test("two runs draw different random numbers, names and hash seeds", async () => {
-  const code = "import os, random, uuid; print(os.urandom(8).hex(), random.random(), uuid.uuid4(), hash('x'))";
+  const code =
+    "import os, random, uuid; print(os.urandom(8).hex(), random.random(), uuid.uuid4(), hash('x'))";
   const draws = await Promise.all(Array.from({ length: 4 }, () => python(platform(), code)));
   const columns = draws.map((run) => assertSucceeded(run).trim().split(" "));
   for (const column of [0, 1, 2, 3]) {
@@ -171,7 +212,9 @@ test("two runs draw different random numbers, names and hash seeds", async () =>
 
 test("a bomb of one tenant ends no other's run", async () => {
   const bomb = python(platform(), "held = [bytearray(1 << 20) for _ in range(4096)]");
-  const forks = python(platform(), "import os\nwhile True: os.fork()", { limits: { wallTime: "5s" } });
+  const forks = python(platform(), "import os\nwhile True: os.fork()", {
+    limits: { wallTime: "5s" },
+  });
   const honest = Array.from({ length: 4 }, (_, index) =>
     python(platform(), `print(sum(range(1_000_000)) * ${index})`, { limits: { wallTime: "60s" } }),
   );

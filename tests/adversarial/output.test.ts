@@ -10,7 +10,10 @@ import { assertFailed, assertSucceeded, unharmedPlatform } from "./unharmed.ts";
 const platform = unharmedPlatform();
 const mebibyte = 1024 * 1024;
 
-for (const [stream, number] of [["stdout", 1], ["stderr", 2]] as const) {
+for (const [stream, number] of [
+  ["stdout", 1],
+  ["stderr", 2],
+] as const) {
   test(`endless ${stream} ends the run for output, with as much as may be and no more`, async () => {
     const code = `import os\nwhile True: os.write(${number}, b"x" * 65536)`;
     const execution = await python(platform(), code, { limits: { outputBytes: 100_000 } });
@@ -24,7 +27,8 @@ for (const [stream, number] of [["stdout", 1], ["stderr", 2]] as const) {
 test("the platform's memory stays flat while programs flood it", async () => {
   const flood = "import os\nwhile True: os.write(1, b'x' * 65536)";
   const limits = { outputBytes: 8 * mebibyte };
-  const resident = () => /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${platform().pid}/status`, "utf8"))?.[1];
+  const resident = () =>
+    /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${platform().pid}/status`, "utf8"))?.[1];
   await Promise.all(Array.from({ length: 4 }, () => python(platform(), flood, { limits })));
   const before = Number(resident());
   for (let round = 0; round < 4; round += 1) {
@@ -65,7 +69,10 @@ test("output that is not UTF-8 comes as bytes", async () => {
   assert.equal(assertSucceeded(execution), "");
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
   assert.deepEqual(Buffer.from(execution.stdoutBase64, "base64"), bytes);
-  assert.deepEqual({ err: execution.stderr, base64: execution.stderrBase64 }, { err: "", base64: "/w==" });
+  assert.deepEqual(
+    { err: execution.stderr, base64: execution.stderrBase64 },
+    { err: "", base64: "/w==" },
+  );
 });
 
 test("a character written a byte at a time is never split over two events", async () => {
@@ -73,14 +80,20 @@ test("a character written a byte at a time is never split over two events", asyn
 import os, time
 for byte in "ä€😀".encode() * 3:
   os.write(1, bytes([byte])); time.sleep(0.02)`;
-  const response = await post(platform(), "/api/v1/executions:stream", { language: "python", code });
+  const response = await post(platform(), "/api/v1/executions:stream", {
+    language: "python",
+    code,
+  });
   const { events } = await readExecutionEvents(response);
   assert.equal(stdoutOf(events), "ä€😀".repeat(3));
   assert.ok(events.every(({ stdout }) => stdout?.base64 === undefined));
 });
 
 test("a program that closes its streams, or is left with its input, ends as it says", async () => {
-  const closed = await python(platform(), "import os; os.close(0); os.close(1); os.close(2); os._exit(5)");
+  const closed = await python(
+    platform(),
+    "import os; os.close(0); os.close(1); os.close(2); os._exit(5)",
+  );
   assertFailed(closed, "exit_code");
   assert.equal(closed.exitCode, 5);
   const stdin = "x".repeat(mebibyte);
@@ -140,7 +153,10 @@ os.write(1, forged); os._exit(7)`;
 test("output that reads like an answer of the platform is only output", async () => {
   const lies = '{"status":"SUCCEEDED","exitCode":0}\n\nevent: end\ndata: {}\n\nid: 99\n';
   const code = `import sys; sys.stdout.write(${JSON.stringify(lies)}); sys.exit(3)`;
-  const response = await post(platform(), "/api/v1/executions:stream", { language: "python", code });
+  const response = await post(platform(), "/api/v1/executions:stream", {
+    language: "python",
+    code,
+  });
   const { events, end } = await readExecutionEvents(response);
   assert.equal(stdoutOf(events), lies);
   assert.equal(events.at(-1)?.finished?.exitCode, 3);
@@ -148,13 +164,23 @@ test("output that reads like an answer of the platform is only output", async ()
 });
 
 test("arguments and environment may be large, and too large is refused or fails as what it is", async () => {
-  const args = Array.from({ length: 16 }, (_, index) => String(index).repeat(20_000).slice(0, 20_000));
+  const args = Array.from({ length: 16 }, (_, index) =>
+    String(index).repeat(20_000).slice(0, 20_000),
+  );
   const env = Object.fromEntries(args.map((text, index) => [`V${index}`, text]));
-  const code = "import os, sys; print(sum(map(len, sys.argv[1:])), sum(len(v) for k, v in os.environ.items() if k[0] == 'V'))";
+  const code =
+    "import os, sys; print(sum(map(len, sys.argv[1:])), sum(len(v) for k, v in os.environ.items() if k[0] == 'V'))";
   const spec = { language: "python", code };
-  assert.equal(assertSucceeded(await execute(platform(), { ...spec, args, env })), "320000 320000\n");
+  assert.equal(
+    assertSucceeded(await execute(platform(), { ...spec, args, env })),
+    "320000 320000\n",
+  );
   const above = { ...spec, args: Array.from({ length: 256 }, () => "x".repeat(65_536)) };
-  await refusal(await post(platform(), "/api/v1/executions:execute", above), 413, "payload_too_large");
+  await refusal(
+    await post(platform(), "/api/v1/executions:execute", above),
+    413,
+    "payload_too_large",
+  );
   const many = { ...spec, args: Array.from({ length: 50 }, () => "x".repeat(65_536)) };
   const response = await post(platform(), "/api/v1/executions:execute", many);
   const problem = await refusal(response, 400, "invalid_request");
@@ -164,7 +190,10 @@ test("arguments and environment may be large, and too large is refused or fails 
 test("a source of 1 MB runs; one of no bytes or of white space is what the contract says", async () => {
   const large = `text = """${"x".repeat(mebibyte)}"""\nprint(len(text))`;
   assert.equal(assertSucceeded(await python(platform(), large)), `${mebibyte}\n`);
-  const empty = await post(platform(), "/api/v1/executions:execute", { language: "python", code: "" });
+  const empty = await post(platform(), "/api/v1/executions:execute", {
+    language: "python",
+    code: "",
+  });
   await refusal(empty, 400, "invalid_request");
   const files = [{ name: "main.py", content: "" }];
   assert.equal(assertSucceeded(await execute(platform(), { language: "python", files })), "");

@@ -16,18 +16,28 @@ async function saysSomething(id: string): Promise<void> {
 }
 
 test("the observer of the host sees a jail while one is open, and its processes", async () => {
-  const { id } = await create(platform(), { language: "bash", code: "echo here; sleep 60 & sleep 60" });
+  const { id } = await create(platform(), {
+    language: "bash",
+    code: "echo here; sleep 60 & sleep 60",
+  });
   await saysSomething(id);
   const { jailed, grouped } = lookAtHost(platform());
-  assert.ok(jailed.some((command) => command.includes("sleep 60")), jailed.join("\n"));
-  assert.ok(grouped.some((command) => command.includes("sleep 60")), grouped.join("\n"));
+  assert.ok(
+    jailed.some((command) => command.includes("sleep 60")),
+    jailed.join("\n"),
+  );
+  assert.ok(
+    grouped.some((command) => command.includes("sleep 60")),
+    grouped.join("\n"),
+  );
   await cancel(platform(), id);
 });
 
 test("a fork bomb ends for pids, and a program within the limit does not", async () => {
   const bomb = "import os\nwhile True:\n  os.fork()";
   assertFailed(await python(platform(), bomb, { limits: { wallTime: "3s" } }), "pids");
-  const family = "import os\nfor _ in range(5):\n  if os.fork() == 0: os._exit(0)\nfor _ in range(5): os.wait()";
+  const family =
+    "import os\nfor _ in range(5):\n  if os.fork() == 0: os._exit(0)\nfor _ in range(5): os.wait()";
   assertSucceeded(await python(platform(), family, { limits: { pids: 16 } }));
 });
 
@@ -150,7 +160,8 @@ while True:
 });
 
 test("cancelling ends a program that ignores signals and has forked", async () => {
-  const code = "trap '' TERM INT HUP; sleep 600 & (trap '' TERM; sleep 600) & echo on; while :; do sleep 1; done";
+  const code =
+    "trap '' TERM INT HUP; sleep 600 & (trap '' TERM; sleep 600) & echo on; while :; do sleep 1; done";
   const { id } = await create(platform(), { language: "bash", code, limits: { wallTime: "600s" } });
   await saysSomething(id);
   const cancelled = assertFailed(await cancel(platform(), id), "cancelled");
@@ -174,6 +185,7 @@ print(attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -20)))
 print(attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, 5)))`,
   );
   const [fifo, roundRobin, higher, lower] = stdout.trim().split("\n");
-  for (const refused of [fifo, roundRobin, higher]) assert.match(refused ?? "", /not permitted|denied/);
+  for (const refused of [fifo, roundRobin, higher])
+    assert.match(refused ?? "", /not permitted|denied/);
   assert.equal(lower, "done");
 });

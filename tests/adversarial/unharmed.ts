@@ -33,7 +33,7 @@ export function unharmedPlatform(): () => Platform {
 }
 
 /** Asserts that an ordinary program runs as ever. */
-export async function assertRuns(server: Server): Promise<void> {
+async function assertRuns(server: Server): Promise<void> {
   const { stdout, status, errorMessage } = await python(server, "print(6 * 7)");
   assert.deepEqual({ status, stdout, errorMessage }, { ...success, stdout: "42\n" });
 }
@@ -43,7 +43,11 @@ const success = { status: "SUCCEEDED", errorMessage: undefined };
 /** Asserts that a run ended for a reason, and answers it. */
 export function assertFailed(execution: Execution, errorType: string): Execution {
   const { id, status, errorType: was, stderr } = execution;
-  assert.equal(was, errorType, `${id} ${status}: ${execution.errorMessage}\n${stderr.slice(0, 1000)}`);
+  assert.equal(
+    was,
+    errorType,
+    `${id} ${status}: ${execution.errorMessage}\n${stderr.slice(0, 1000)}`,
+  );
   assert.equal(status, errorType === "cancelled" ? "CANCELLED" : "FAILED");
   assert.ok(execution.errorMessage, "a failure has a sentence for people");
   return execution;

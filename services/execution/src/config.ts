@@ -1,5 +1,6 @@
 // Every setting of the execution service, with its default, its unit and its reason.
 import { availableParallelism, totalmem } from "node:os";
+import { getHeapStatistics } from "node:v8";
 import { type ConfigOf, defineSettings } from "@syla/kit/config";
 
 const memoryBytes = 256 * 1024 ** 2;
@@ -29,6 +30,23 @@ export const executionSettings = defineSettings({
     max: 1_000_000,
     default: 10_000,
     description: "How many executions may wait for a slot; one more is refused with `queue_full`.",
+  },
+  waitingBytesMax: {
+    key: "execution.waiting_bytes",
+    type: "bytes",
+    min: 0,
+    default: 256 * 1024 ** 2,
+    description:
+      "How many bytes the executions that wait may hold together, for they wait in memory; what would pass it is refused with `queue_full`.",
+  },
+  outputHeldBytes: {
+    key: "execution.output_held",
+    type: "bytes",
+    min: 0,
+    default: Math.floor(getHeapStatistics().heap_size_limit / 8),
+    defaultNote: "follows the machine",
+    description:
+      "How many bytes of output the executions that run may be allowed together, for it is in memory until it is recorded; others wait. By default an eighth of what Node.js may use.",
   },
   wallTimeMs: {
     key: "execution.wall_time",
@@ -61,6 +79,24 @@ export const executionSettings = defineSettings({
     max: 32_768,
     default: 64,
     description: "Processes and threads of a program, unless its execution says otherwise.",
+  },
+  memoryBytesMax: {
+    key: "execution.memory_max",
+    type: "bytes",
+    min: 4 * 1024 ** 2,
+    default: Math.floor(totalmem() / 4),
+    defaultNote: "follows the machine",
+    description:
+      "The most memory that an execution may ask for, its disk included. By default a quarter of the machine's.",
+  },
+  pidsMax: {
+    key: "execution.pids_max",
+    type: "int",
+    min: 1,
+    max: 32_768,
+    default: 1024,
+    description:
+      "The most processes and threads that an execution may ask for: a host has so many for all of them.",
   },
   diskBytes: {
     key: "execution.disk",

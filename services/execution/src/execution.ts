@@ -34,7 +34,8 @@ import {
   runRequest,
   toArtifact,
 } from "./outcome.ts";
-import { type Place, RunQueue } from "./queue.ts";
+import { type Bytes, type Place, RunQueue } from "./queue.ts";
+import { specBytes } from "./spec-rules.ts";
 
 export interface ExecutionsOptions {
   readonly config: ExecutionConfig;
@@ -82,8 +83,9 @@ export class Executions {
 
   constructor(options: ExecutionsOptions) {
     this.#options = options;
-    const { slots, waitingMax } = options.config;
-    this.#queue = new RunQueue({ slots, waitingMax });
+    const { slots, waitingMax, waitingBytesMax, outputHeldBytes } = options.config;
+    const runningBytesMax = outputHeldBytes;
+    this.#queue = new RunQueue({ slots, waitingMax, waitingBytesMax, runningBytesMax });
   }
 
   get running(): number {
@@ -190,13 +192,15 @@ export class Executions {
     await Promise.race([ended, patienceOver]);
     for (const one of all) one.stop.abort(stopping);
     await ended;
+    // An end that was answered is to be found after the next start, too.
+    await Promise.race([Promise.all(all.map((one) => one.saving)), patienceOver]);
   }
 
   #accept(spec: ExecutionSpec, queued: boolean): Live {
     if (this.#draining) {
       throw new SylaError("shutting_down", "Cannot accept an execution: the platform is stopping.");
     }
-    this.#queue.assertRoom();
+    this.#queue.assertRoom(this.#bytesOf(spec));
     this.#options.history.assertRoom();
     const execution = create(ExecutionSchema, {
       id: uuidv7(),
@@ -214,7 +218,7 @@ export class Executions {
       spec,
       log: new EventLog(),
       stop: new AbortController(),
-      place: this.#queue.enter(),
+      place: this.#queue.enter(this.#bytesOf(spec)),
       queued,
       savedEvents: 0,
       saving: Promise.resolve(),
@@ -223,6 +227,12 @@ export class Executions {
     this.#live.set(execution.id, one);
     this.#setStatus(one, Status.PENDING, "");
     return one;
+  }
+
+  /** What a spec holds while it waits, and the output that its run may hold, of both streams. */
+  #bytesOf(spec: ExecutionSpec): Bytes {
+    const outputBytes = Number(spec.limits?.outputBytes || this.#options.config.outputBytes);
+    return { waiting: specBytes(spec), running: 2 * outputBytes };
   }
 
   #setStatus(one: Live, status: Status, phase: string): void {
@@ -256,6 +266,7 @@ export class Executions {
     });
     one.place.release();
     if (end.kind === "kept") {
+      one.place.forget();
       one.log.close();
       this.#live.delete(one.execution.id);
       return one.execution;
@@ -267,7 +278,10 @@ export class Executions {
     // Until history has the end, this process answers for the execution.
     void this.#save(one)
       .catch((err: unknown) => this.#options.log.error({ err }, "the end of a run is not recorded"))
-      .finally(() => this.#live.delete(one.execution.id));
+      .finally(() => {
+        this.#live.delete(one.execution.id);
+        one.place.forget();
+      });
     return answer;
   }
 
@@ -310,11 +324,13 @@ export class Executions {
           case "started":
             one.execution.version = event.value.version;
             this.#setStatus(one, Status.RUNNING, event.value.phase);
+            // History has it as waiting, and would have it run again after a crash.
+            if (one.savedEvents > 0) this.#record(one);
             break;
           case "stdout":
           case "stderr":
             // What waits of the other stream was written before, and stays before.
-            output[event.case === "stdout" ? "stderr" : "stdout"].flush();
+            output[event.case === "stdout" ? "stderr" : "stdout"].giveWay();
             output[event.case].write(event.value);
             break;
           case "artifact":

@@ -57,17 +57,15 @@ function isOver(status: Status): boolean {
 /** Everything about executions that outlives the process. */
 export class History {
   readonly #options: HistoryOptions;
-  readonly #writer: BatchWriter<HistoryItem, undefined>;
+  /** Its result is why the database would not have the item, if so. */
+  readonly #writer: BatchWriter<HistoryItem, SylaError | undefined>;
   #unsaved = 0;
   #stopped = false;
 
   constructor(options: HistoryOptions) {
     this.#options = options;
-    this.#writer = createBatchWriter<HistoryItem, undefined>({
-      write: async (items) => {
-        await insertHistory(options.sql, options.instanceId, items);
-        return items.map(() => undefined);
-      },
+    this.#writer = createBatchWriter<HistoryItem, SylaError | undefined>({
+      write: (items) => this.#insert(items),
       batchMax,
       queueMax,
     });
@@ -86,7 +84,7 @@ export class History {
   /** Writes an execution as it now is, and events of it; durable when it resolves. */
   async save(item: HistoryItem): Promise<void> {
     if (!isOver(item.execution.status)) {
-      await this.#writer.write(item);
+      await this.#write(item);
       return;
     }
     this.#unsaved += 1;
@@ -97,10 +95,35 @@ export class History {
     }
   }
 
+  async #write(item: HistoryItem): Promise<void> {
+    const refused = await this.#writer.write(item);
+    if (refused !== undefined) throw refused;
+  }
+
+  /** All together, or one by one when the database refuses that for good: an item that is bad is no other's fault. */
+  async #insert(items: readonly HistoryItem[]): Promise<readonly (SylaError | undefined)[]> {
+    const { sql, instanceId } = this.#options;
+    const insert = async (some: readonly HistoryItem[]): Promise<SylaError | undefined> => {
+      try {
+        await insertHistory(sql, instanceId, some);
+        return undefined;
+      } catch (thrown) {
+        const error = toSylaError(thrown);
+        if (error.entry.retryable) throw error;
+        return error;
+      }
+    };
+    const refused = await insert(items);
+    if (refused === undefined || items.length === 1) return items.map(() => refused);
+    const results: (SylaError | undefined)[] = [];
+    for (const item of items) results.push(await insert([item]));
+    return results;
+  }
+
   async #saveUntilDone(item: HistoryItem): Promise<void> {
     for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMostMs)) {
       try {
-        await this.#writer.write(item);
+        await this.#write(item);
         return;
       } catch (thrown) {
         const error = toSylaError(thrown);
@@ -146,6 +169,10 @@ export class History {
     const comparisons = parseFilter(request.filter, {
       fields: ["status", "language", "errorType", "metadata.*"],
     });
+    // No label has NUL, and the database cannot even be asked for it.
+    if (comparisons.some(({ value }) => value.includes("\0"))) {
+      throw new SylaError("invalid_filter", "Cannot read the filter: a value has NUL in it.");
+    }
     const pageSize = Math.min(
       request.pageSize === 0 ? pageSizeDefault : request.pageSize,
       pageSizeMax,

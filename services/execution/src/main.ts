@@ -68,7 +68,7 @@ export async function startExecution(options: ExecutionOptions): Promise<Executi
   });
   return {
     dispatcher: createDispatcher(
-      [executionRpc({ executions, history, sandbox }), replRpc({ executions, sandbox })],
+      [executionRpc({ executions, history, sandbox, config }), replRpc({ executions, sandbox })],
       options.interceptors,
     ),
     drain: (signal) => executions.drain(signal),

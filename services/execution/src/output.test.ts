@@ -61,6 +61,28 @@ test("OutputChunker emits the first bytes at once and what follows soon together
   chunker.end();
 });
 
+test("OutputChunker keeps the order of two streams, until a program switches a thousand times", () => {
+  const chunks: string[] = [];
+  const open = (name: string) =>
+    new OutputChunker({
+      emit: () => chunks.push(name),
+      lingerMs: 10_000,
+      chunkBytesMax: 1000,
+    });
+  const [one, other] = [open("one"), open("other")];
+  for (let turn = 0; turn < 100_000; turn += 1) {
+    other.giveWay();
+    one.write(Buffer.from("a"));
+    one.giveWay();
+    other.write(Buffer.from("b"));
+  }
+  const expected = Array.from({ length: 1000 }, () => ["one", "other"]).flat();
+  assert.deepEqual(chunks.slice(0, 2000), expected);
+  assert.ok(chunks.length < 2400, `${chunks.length} chunks`);
+  one.end();
+  other.end();
+});
+
 test("incompleteTail() counts the bytes of a character that is not complete", () => {
   assert.equal(incompleteTail(Buffer.from("abc")), 0);
   assert.equal(incompleteTail(Buffer.from([0x61, 0xe2, 0x82])), 2);

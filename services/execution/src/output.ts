@@ -8,7 +8,7 @@ import { type OutputChunk, OutputChunkSchema } from "@syla/contract/syla/executi
 export interface OutputChunkerOptions {
   /** Takes each chunk, in order. */
   readonly emit: (chunk: OutputChunk) => void;
-  /** How long bytes may wait for company, in milliseconds. */
+  /** How long bytes may wait for company, in milliseconds; longer by and by for a program that never stops. */
   readonly lingerMs: number;
   /** Bytes beyond this go at once, in bytes. */
   readonly chunkBytesMax: number;
@@ -42,11 +42,19 @@ export function chunkBytes(chunk: OutputChunk): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/**
+ * How many chunks a stream may have before its program is held to fewer: each is an event in memory and in the
+ * database. From here on bytes wait a little longer with every chunk (a program that writes for an hour makes 37,000
+ * of them and not 720,000), and switching between the streams makes none of its own.
+ */
+const chunksFree = 1000;
+
 /** Collects one output stream of one run. */
 export class OutputChunker {
   readonly #options: OutputChunkerOptions;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  #chunks = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OutputChunkerOptions) {
@@ -59,7 +67,12 @@ export class OutputChunker {
     this.#heldBytes += bytes.byteLength;
     if (this.#timer !== undefined && this.#heldBytes < this.#options.chunkBytesMax) return;
     this.#emit(false);
-    this.#timer ??= setTimeout(() => this.#tick(), this.#options.lingerMs);
+    this.#timer ??= setTimeout(() => this.#tick(), this.#lingerMs());
+  }
+
+  /** The other stream goes on: emits what is held before that, so that their order is kept. */
+  giveWay(): void {
+    if (this.#chunks < chunksFree) this.#emit(true);
   }
 
   /** Emits everything that is held, also the beginning of a character that never came whole. */
@@ -78,7 +91,11 @@ export class OutputChunker {
     this.#timer = undefined;
     if (this.#heldBytes === 0) return;
     this.#emit(false);
-    this.#timer = setTimeout(() => this.#tick(), this.#options.lingerMs);
+    this.#timer = setTimeout(() => this.#tick(), this.#lingerMs());
+  }
+
+  #lingerMs(): number {
+    return this.#options.lingerMs + (5 * this.#chunks) / chunksFree;
   }
 
   #emit(all: boolean): void {
@@ -89,6 +106,8 @@ export class OutputChunker {
     const whole = tail === 0 ? bytes : bytes.subarray(0, bytes.length - tail);
     this.#held = tail === 0 ? [] : [bytes.subarray(bytes.length - tail)];
     this.#heldBytes = tail;
-    if (whole.length > 0) this.#options.emit(toChunk(whole));
+    if (whole.length === 0) return;
+    this.#chunks += 1;
+    this.#options.emit(toChunk(whole));
   }
 }

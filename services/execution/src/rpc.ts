@@ -19,22 +19,23 @@ import { invalidRequest } from "@syla/kit/validate";
 import type { Executions } from "./execution.ts";
 import type { History } from "./history.ts";
 import { resolveLanguage } from "./languages.ts";
-import { checkSpec } from "./spec-rules.ts";
+import { checkSpec, type Maxima } from "./spec-rules.ts";
 
 export interface ExecutionRpcOptions {
   readonly executions: Executions;
   readonly history: History;
   readonly sandbox: Client<typeof SandboxService>;
+  readonly config: Maxima;
 }
 
 export function executionRpc(options: ExecutionRpcOptions): Implementation {
-  const { executions, history, sandbox } = options;
+  const { executions, history, sandbox, config } = options;
   const specOf = (spec: ExecutionSpec | undefined, context: CallContext) => {
     // The rules of the contract say that there is one; the type cannot.
     if (spec === undefined) {
       throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
     }
-    checkSpec(spec, "/spec");
+    checkSpec(spec, "/spec", config);
     return resolveLanguage(sandbox, spec, context);
   };
   const publicLanguages = latest(({ languages }: SandboxLanguages) =>

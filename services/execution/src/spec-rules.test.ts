@@ -4,11 +4,11 @@ import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/execution";
 import { SylaError } from "@syla/kit/error";
-import { checkSpec } from "./spec-rules.ts";
+import { checkSpec, specBytes } from "./spec-rules.ts";
 
 function faultsOf(spec: MessageInitShape<typeof ExecutionSpecSchema>): string[] {
   try {
-    checkSpec(create(ExecutionSpecSchema, spec), "/spec");
+    checkSpec(create(ExecutionSpecSchema, spec), "/spec", { memoryBytesMax: 1000, pidsMax: 10 });
     return [];
   } catch (thrown) {
     assert.ok(thrown instanceof SylaError);
@@ -50,4 +50,40 @@ test("arguments, environment and names that no program could be started with are
     }),
     ["/spec/args"],
   );
+});
+
+test("a label with NUL is refused, which the database would not take", () => {
+  assert.deepEqual(faultsOf({ metadata: { team: "a\nb", ü: "" } }), []);
+  assert.deepEqual(faultsOf({ metadata: { team: "a\0b" } }), ["/spec/metadata"]);
+  assert.deepEqual(faultsOf({ metadata: { "te\0am": "a" } }), ["/spec/metadata"]);
+});
+
+test("limits above those of the installation are refused, each by its name", () => {
+  assert.deepEqual(faultsOf({ limits: { memoryBytes: 1000n, pids: 10 } }), []);
+  assert.deepEqual(faultsOf({ limits: { memoryBytes: 1001n, pids: 11 } }), [
+    "/spec/limits/memoryBytes",
+    "/spec/limits/pids",
+  ]);
+});
+
+test("specBytes() counts every part of a spec that a caller can make large", () => {
+  const large = "x".repeat(1000);
+  const content = { case: "content", value: large } as const;
+  const bytes = { case: "contentBase64", value: Buffer.from(large) } as const;
+  const parts: MessageInitShape<typeof ExecutionSpecSchema>[] = [
+    { code: large },
+    { stdin: large },
+    { args: [large] },
+    { env: { A: large } },
+    { artifacts: [large] },
+    { metadata: { a: large } },
+    { metadata: { [large]: "" } },
+    { files: [{ name: large }] },
+    { files: [{ name: "a", body: content }] },
+    { files: [{ name: "a", body: bytes }] },
+  ];
+  for (const part of parts) {
+    const counted = specBytes(create(ExecutionSpecSchema, part));
+    assert.ok(counted >= 1000 && counted < 1200, JSON.stringify(part).slice(0, 30));
+  }
 });

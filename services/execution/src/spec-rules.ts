@@ -1,8 +1,14 @@
-// What a spec must keep to and the contract's own rules cannot say, because it is about several fields together. It is
-// asked before anything is queued, so that a request that no jail could carry out is its caller's error and no run.
-import type { ExecutionSpec, SourceFile } from "@syla/contract/syla/execution/v1/execution";
+// What a spec must keep to and the contract's own rules cannot say, because it is about several fields together or
+// about this installation. It is asked before anything is queued, so that a request that no jail could carry out is its
+// caller's error and no run.
+import type {
+  ExecutionLimits,
+  ExecutionSpec,
+  SourceFile,
+} from "@syla/contract/syla/execution/v1/execution";
 import type { Violation } from "@syla/kit/error";
 import { invalidRequest } from "@syla/kit/validate";
+import type { ExecutionConfig } from "./config.ts";
 
 /** What Linux allows for a part of a path (NAME_MAX) and for all of it (PATH_MAX, less the working directory). */
 const partBytesMax = 255;
@@ -16,13 +22,36 @@ const startBytesMax = 896 * 1024;
 /** What each costs beyond its characters. */
 const stringBytes = 8;
 
+/** The most that an execution may ask for on this installation. */
+export type Maxima = Pick<ExecutionConfig, "memoryBytesMax" | "pidsMax">;
+
 /** Throws `invalid_request` with every fault; `pointer` says where the spec is in the request. */
-export function checkSpec(spec: ExecutionSpec, pointer: string): void {
+export function checkSpec(spec: ExecutionSpec, pointer: string, maxima: Maxima): void {
   const violations = [
+    ...limitFaults(spec.limits, `${pointer}/limits`, maxima),
     ...fileFaults(spec.files, `${pointer}/files`),
     ...startFaults(spec, `${pointer}/args`),
+    ...labelFaults(spec.metadata, `${pointer}/metadata`),
   ];
   if (violations.length > 0) throw invalidRequest(violations);
+}
+
+function limitFaults(
+  limits: ExecutionLimits | undefined,
+  pointer: string,
+  { memoryBytesMax, pidsMax }: Maxima,
+): Violation[] {
+  const asked = [
+    { name: "memoryBytes", value: Number(limits?.memoryBytes ?? 0), most: memoryBytesMax },
+    { name: "pids", value: limits?.pids ?? 0, most: pidsMax },
+  ];
+  return asked
+    .filter(({ value, most }) => value > most)
+    .map(({ name, most }) => ({
+      pointer: `${pointer}/${name}`,
+      detail: `must be at most ${most} on this installation`,
+      rule: "limits.installation",
+    }));
 }
 
 /** No two files in the same place, none where another has a folder, no name longer than a file system takes. */
@@ -62,6 +91,21 @@ function foldersOf(name: string): string[] {
 
 function firstOf(keys: readonly string[], map: ReadonlyMap<string, number>): number | undefined {
   return keys.map((key) => map.get(key)).find((found) => found !== undefined);
+}
+
+/** The database's text cannot hold NUL; found out there, it would cost every execution of the same statement. */
+function labelFaults(labels: ExecutionSpec["metadata"], pointer: string): Violation[] {
+  const bad = Object.entries(labels).filter((label) => label.some((text) => text.includes("\0")));
+  return bad.map(() => ({ pointer, detail: "must not contain NUL", rule: "metadata.nul" }));
+}
+
+/** About how many bytes a spec holds in memory. */
+export function specBytes(spec: ExecutionSpec): number {
+  const { code, stdin, args, env, artifacts, metadata, files } = spec;
+  const maps = [env, metadata].flatMap((map) => Object.entries(map).flat());
+  const strings = [code, stdin, ...args, ...artifacts, ...maps, ...files.map(({ name }) => name)];
+  const text = strings.reduce((sum, one) => sum + one.length + stringBytes, 0);
+  return files.reduce((sum, { body }) => sum + (body.value?.length ?? 0), text);
 }
 
 function startFaults({ args, env, files }: ExecutionSpec, pointer: string): Violation[] {

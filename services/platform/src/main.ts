@@ -21,7 +21,11 @@ async function main(args: readonly string[]): Promise<void> {
   const options = { log, drainMsMax: configuration.gateway.drainMs };
   if (embedded) {
     const signal = standardInputEnd();
-    await runService(platform.parts, { ...options, signal, onReady: () => printReady(platform) });
+    try {
+      await runService(platform.parts, { ...options, signal, onReady: () => printReady(platform) });
+    } finally {
+      process.stdin.destroy(); // it would keep this process alive
+    }
     return;
   }
   const onReady = () => void welcome(platform, configuration, log);

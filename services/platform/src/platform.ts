@@ -78,7 +78,6 @@ export class Platform {
       {
         name: "execution",
         start: () => this.#startExecution(),
-        drain: () => this.#execution?.drain(AbortSignal.timeout(this.#drainMs)),
         stop: () => this.#execution?.stop(),
       },
       {
@@ -86,7 +85,9 @@ export class Platform {
         start: () => this.#startGateway(),
         drain: async () => {
           this.#health.setState("draining");
-          await this.#gateway?.drain();
+          // Together: the gateway's callers wait for what the executions do.
+          const patience = AbortSignal.timeout(this.#drainMs);
+          await Promise.all([this.#gateway?.drain(), this.#execution?.drain(patience)]);
         },
         stop: () => this.#gateway?.close(),
       },

@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -45,6 +46,9 @@ struct options {
 /* /run is an empty read-only directory of the root: the disk is staged on it, then it is the cover
    for directories that are to look empty. */
 #define EMPTY_DIRECTORY "/run"
+
+/* The kernel has 4096 pseudo terminals for the whole host, and counts them nowhere else. */
+#define TERMINALS_MAX "64"
 
 static const char *const COVERED[] = {
     "/proc/acpi",        "/proc/asound",     "/proc/bus",         "/proc/cmdline",
@@ -93,7 +97,7 @@ static void make_system_mounts(void) {
   make_link("pts/ptmx", "/dev/ptmx");
   if (mkdir("/dev/shm", 0755) != 0 || mkdir("/dev/pts", 0755) != 0) fail("dev", "mkdir");
   if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-            "newinstance,ptmxmode=0666,mode=620") != 0)
+            "newinstance,ptmxmode=0666,mode=620,max=" TERMINALS_MAX) != 0)
     fail("mount", "/dev/pts");
 }
 
@@ -198,6 +202,15 @@ static void isolate_process(void) {
   if (chdir("/") != 0) fail("control", "chdir");
 }
 
+/* 1 and not 0: where the host pipes cores to a handler, which runs as its root, the kernel asks no
+   limit but takes 1 for "never". The filter keeps programs from changing it. Without root it cannot
+   be raised from 0. */
+static void forbid_core_dumps(void) {
+  const struct rlimit never = {.rlim_cur = 1, .rlim_max = 1}, none = {.rlim_cur = 0, .rlim_max = 0};
+  if (setrlimit(RLIMIT_CORE, &never) != 0 && setrlimit(RLIMIT_CORE, &none) != 0)
+    fail("limits", "core dumps");
+}
+
 /* Fail closed: the first frame is a filter that the kernel takes, or there is no jail. */
 static void install_filter(void) {
   struct frame frame;
@@ -269,6 +282,7 @@ int enter_main(int argc, char **argv) {
   errno = EINVAL;
   if (o.disk_bytes == 0 || o.disk_inodes == 0) fail("arguments", "a size of 0 means no limit");
   isolate_process();
+  forbid_core_dumps();
   if (o.system_mounts) make_system_mounts();
   make_disk(&o);
   cover_proc();

@@ -41,12 +41,19 @@ export interface Group {
   readonly processes: () => number[];
   /** SIGKILL to all of it. */
   readonly kill: () => void;
-  /** Makes it as new; only when it is empty. */
-  readonly reset: () => void;
+  /**
+   * Makes it as new; only when it is empty. False when it cannot be, because what a run left in the kernel is still
+   * charged to it.
+   */
+  readonly reset: () => boolean;
   readonly remove: () => void;
 }
 
 const CPU_PERIOD_US = 100_000;
+/** What a used group may begin with, rather than be made anew: it counts as the next run's memory. */
+const LEFT_BYTES_MAX = 4 * 1024 * 1024;
+/** The part of a run's memory that v1 lets its sockets have, on top: a host's TCP has one bound for all runs. */
+const SOCKETS_PER_MEMORY = 1 / 8;
 const FILE_BYTES_MAX = 4096;
 const scratch = Buffer.alloc(FILE_BYTES_MAX);
 
@@ -129,6 +136,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
       if (key === current) return;
       current = "";
       setMemoryV1(memory, limits.memoryBytes);
+      setSocketMemoryV1(memory, limits.memoryBytes);
       writeFileSync(join(pids, "pids.max"), String(limits.pids));
       const cpu = directory("cpu");
       if (cpu) writeFileSync(join(cpu, "cpu.cfs_quota_us"), String(quotaUs(limits.cpus)));
@@ -148,6 +156,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     reset: () => {
       base = counters();
       writeFileSync(join(memory, "memory.max_usage_in_bytes"), "0");
+      return Number(read(held.peak)) <= LEFT_BYTES_MAX;
     },
     remove: () => {
       for (const fd of Object.values(held)) if (fd !== undefined) closeSync(fd);
@@ -164,6 +173,12 @@ const setMemoryV1 = (directory: string, bytes: number): void => {
   if (swap) writeFileSync(withSwap, "-1");
   writeFileSync(plain, String(bytes));
   if (swap) writeFileSync(withSwap, String(bytes));
+};
+
+/** TCP and UDP buffers are charged to nobody in v1 until they have a limit of their own; in v2 they are memory. */
+const setSocketMemoryV1 = (directory: string, memoryBytes: number): void => {
+  const file = join(directory, "memory.kmem.tcp.limit_in_bytes");
+  if (existsSync(file)) writeFileSync(file, String(Math.floor(memoryBytes * SOCKETS_PER_MEMORY)));
 };
 
 /** One directory, made anew for each run: memory.peak cannot be reset before Linux 6.12. */
@@ -207,6 +222,7 @@ export const openGroupV2 = (directory: string): Group => {
     reset: () => {
       removeDirectory(directory);
       makeDirectory(directory);
+      return true;
     },
     remove: () => void removeDirectory(directory),
   };

@@ -7,6 +7,7 @@
  * the next start and removed, and what a living platform beside us uses is not.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { totalmem } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CONTROLLERS, type CgroupPaths, detectCgroups } from "./cgroup-detect.ts";
@@ -62,6 +63,17 @@ const SLOTS_MAX = 4096;
 const EMPTY_WAIT_MS_MAX = 5_000;
 const NO_USAGE: CgroupUsage = { cpuUs: 0, memoryPeakBytes: 0, oomKills: 0, pidsMaxHits: 0 };
 
+/**
+ * What all runs together may take, whatever each was allowed: the host, and the platform on it, must live. A limit that
+ * a caller asks for may be above the whole machine.
+ */
+const allBytesMax = (): number => Math.floor(totalmem() * 0.8);
+const allPidsMax = (): number => {
+  const pids = Number(readFileSync("/proc/sys/kernel/pid_max", "utf8"));
+  const threads = Number(readFileSync("/proc/sys/kernel/threads-max", "utf8"));
+  return Math.floor(Math.min(pids, threads) / 2);
+};
+
 /** Fails, saying what to do, when limits cannot be enforced and "rlimit" was not chosen. */
 export const openCgroups = async (options: CgroupOptions = {}): Promise<Cgroups> => {
   if (options.limits === "rlimit") return slots("rlimit", noGroup, () => {});
@@ -92,6 +104,12 @@ const openV1 = async (
     parents.set(controller, join(own, name));
   }
   for (const parent of parents.values()) mkdirSync(parent, { recursive: true });
+  for (const [controller, file, value] of [
+    ["memory", "memory.limit_in_bytes", allBytesMax()],
+    ["pids", "pids.max", allPidsMax()],
+  ] as const) {
+    writeFileSync(join(parents.get(controller) ?? "", file), String(value));
+  }
   const open = (index: number): Group => {
     const entries = [...parents].map(([controller, parent]) => {
       const entry: [Controller, string] = [controller, join(parent, `slot-${index}`)];
@@ -113,6 +131,8 @@ const openV2 = async (own: string, name: string): Promise<Cgroups> => {
   const parent = join(home, name);
   mkdirSync(parent);
   writeFileSync(join(parent, "cgroup.subtree_control"), wanted);
+  writeFileSync(join(parent, "memory.max"), String(allBytesMax()));
+  writeFileSync(join(parent, "pids.max"), String(allPidsMax()));
   return slots(
     "v2",
     (index) => openGroupV2(join(parent, `slot-${index}`)),
@@ -200,7 +220,7 @@ const noGroup = (): Group => ({
   usage: () => NO_USAGE,
   processes: () => [],
   kill: () => {},
-  reset: () => {},
+  reset: () => true,
   remove: () => {},
 });
 
@@ -216,14 +236,18 @@ const slots = (
     if (made >= SLOTS_MAX) throw new Error(`Cannot open more than ${SLOTS_MAX} jails at once`);
     return { index: made, group: open(made++) };
   };
+  /** What a run left to the kernel (shared memory, files that it was the first to read) goes with its group. */
+  const renewed = (index: number, group: Group): Group => {
+    group.remove();
+    return open(index);
+  };
   /** A v1 group may refuse a limit below what is still charged to it from earlier: EBUSY. */
   const limited = (slot: { index: number; group: Group }, limits: CgroupLimits): Group => {
     try {
       slot.group.limit(limits);
       return slot.group;
     } catch {
-      slot.group.remove();
-      const group = open(slot.index);
+      const group = renewed(slot.index, slot.group);
       group.limit(limits);
       return group;
     }
@@ -247,8 +271,7 @@ const slots = (
           if (used.get(index) !== group) return;
           await emptied(group);
           used.delete(index);
-          group.reset();
-          free.push({ index, group });
+          free.push({ index, group: group.reset() ? group : renewed(index, group) });
         },
       };
     },

@@ -231,6 +231,8 @@ const fields = (payload: Buffer) => {
       if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new FrameError("A number is too large");
       return Number(value);
     },
+    /** A size that the program chose: a sparse file can have one that is no exact number here. */
+    size: (): number => Math.min(Number(take(8).readBigUInt64LE(0)), Number.MAX_SAFE_INTEGER),
     text: (): string => {
       const value = take(number32()).toString("utf8");
       take(1);
@@ -290,7 +292,7 @@ const parseArtifact = (type: number, index: number, payload: Buffer): AgentFrame
   if (type === FROM_AGENT.artifactData) return { type: "artifactData", index, data: payload };
   const f = fields(payload);
   if (type === FROM_AGENT.artifactBegin) {
-    const bytes = f.u64();
+    const bytes = f.size();
     f.u32();
     f.end();
     return { type: "artifactBegin", index, bytes };

@@ -146,3 +146,11 @@ it("openSpawner() leaves no process and no file", async () => {
   });
   assert.doesNotMatch(children, /syla-agent/);
 });
+
+it("a process whose socket is closed before its request left has ended", async () => {
+  const spawner = await openSpawner({ agentPath: agent.path });
+  const { socket, exited } = spawner.spawn(["/bin/true"]);
+  socket.destroy();
+  assert.match(await exited, /destroyed|closed|ended/i);
+  await spawner.close();
+});

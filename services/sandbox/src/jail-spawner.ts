@@ -91,7 +91,10 @@ export class Spawner {
     });
     this.#waiting.set(id, resolve);
     socket.cork();
-    socket.write(requestOf(id, args));
+    socket.write(requestOf(id, args), (error) => {
+      // Closed before the request left: the spawner knows nothing of this jail, and will not tell.
+      if (error) this.#ended(id, error.message);
+    });
     process.nextTick(() => socket.uncork()); // together with what the caller sends first
     setImmediate(() => this.#refill());
     return { socket, exited: promise, kill: () => this.#kill(id) };

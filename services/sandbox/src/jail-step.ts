@@ -66,7 +66,8 @@ export const requestOf = ({ step, slot, process }: RequestOptions): ExecRequest 
   env: { ...DEFAULT_ENVIRONMENT, ...step.env },
   directory: step.directory ?? WORK_DIRECTORY,
   stdin: step.stdin,
-  wallUs: Math.round(step.limits.wallMs * 1000),
+  // Never rounded to 0, which to the agent means that there is no limit.
+  wallUs: Math.max(1, Math.round(step.limits.wallMs * 1000)),
   stdoutBytes: step.limits.stdoutBytes,
   stderrBytes: step.limits.stderrBytes,
   fileBytes: step.limits.fileBytes ?? 0,

@@ -118,6 +118,30 @@ time.sleep(60)`,
     }
   });
 
+  it("ends at the wall clock also when that is under a microsecond", async () => {
+    const { end } = await jails.run(["/bin/sleep", "9"], { limits: { wallMs: 0.0001 } });
+    assert.equal(end.end?.reason, "timeout");
+  });
+
+  it("ends at the wall clock also when it takes its output back from its own pipe", async () => {
+    const code = `
+import os, time
+own = os.open('/proc/self/fd/1', os.O_RDONLY | os.O_NONBLOCK)
+children = [os.fork() for _ in range(4)]
+end = time.time() + 0.5
+while time.time() < end:
+    if all(children):
+        os.write(1, b'x')
+        continue
+    try: os.read(own, 65536)
+    except BlockingIOError: pass
+if all(children): time.sleep(9)`;
+    for (let round = 0; round < 3; round += 1) {
+      const { outcome } = await jails.python(code, { limits: { wallMs: 800 } });
+      assert.deepEqual(outcome, failed("timeout", { signal: 9 }));
+    }
+  });
+
   it("ends at its CPU time, alone or spread over processes", async () => {
     const alone = await jails.python("while True: pass", { limits: { cpuMs: 300 } });
     assert.equal(alone.outcome.success, false);
@@ -250,7 +274,7 @@ describe("artifacts", () => {
     const jail = jails.open();
     const script = `
 mkdir d; printf hello > d/f; ln -s /etc/passwd link; ln -s d dlink; mkfifo fifo
-truncate -s 1T sparse; ln -s / d/up; chmod 0 d; chmod 755 d; printf x > hidden; chmod 0 hidden`;
+truncate -s 9223372036854775807 sparse; ln -s / d/up; chmod 0 d; chmod 755 d; printf x > hidden; chmod 0 hidden`;
     await runIn(jail, ["/bin/sh", "-c", script]);
     const paths = ["d/f", "link", "dlink/f", "fifo", "sparse", "d/up/etc/passwd", "none"];
     paths.push("hidden", "../etc/passwd", "/etc/passwd", "d", "d/./f", "");

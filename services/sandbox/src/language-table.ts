@@ -29,6 +29,8 @@ const HEAP_SHARE = 0.75;
 
 export interface LanguageEntry {
   readonly name: string;
+  /** Debian's packages that bring it. */
+  readonly packages: string;
   readonly aliases: readonly string[];
   readonly extensions: readonly string[];
   /** Names that stand in a `#!` line. */
@@ -207,6 +209,7 @@ function minorNames(name: string, majors: Readonly<Record<number, number>>): str
 export const LANGUAGES: readonly LanguageEntry[] = [
   {
     name: "python",
+    packages: "python3",
     aliases: ["py", "python3"],
     extensions: ["py"],
     shebangs: ["python", "python3"],
@@ -220,6 +223,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "javascript",
+    packages: "nodejs",
     aliases: ["js", "node", "nodejs"],
     extensions: ["js", "mjs", "cjs"],
     shebangs: ["node", "nodejs"],
@@ -233,6 +237,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "typescript",
+    packages: "nodejs",
     aliases: ["ts"],
     extensions: ["ts", "mts", "cts"],
     shebangs: [],
@@ -246,6 +251,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "bash",
+    packages: "bash",
     aliases: ["sh", "shell"],
     extensions: ["sh", "bash"],
     shebangs: ["bash", "sh"],
@@ -258,6 +264,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "ruby",
+    packages: "ruby",
     aliases: ["rb"],
     extensions: ["rb"],
     shebangs: ["ruby"],
@@ -270,6 +277,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "perl",
+    packages: "perl",
     aliases: ["pl"],
     extensions: ["pl", "pm"],
     shebangs: ["perl"],
@@ -282,6 +290,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "php",
+    packages: "php-cli",
     aliases: [],
     extensions: ["php"],
     shebangs: ["php"],
@@ -296,6 +305,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "lua",
+    packages: "lua5.4",
     aliases: [],
     extensions: ["lua"],
     shebangs: ["lua", "luajit"],
@@ -308,6 +318,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "c",
+    packages: "gcc libc6-dev",
     aliases: ["gcc"],
     extensions: C_ENDINGS,
     shebangs: [],
@@ -321,6 +332,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "cpp",
+    packages: "g++",
     aliases: ["c++", "cxx", "g++"],
     extensions: CPP_ENDINGS,
     shebangs: [],
@@ -334,6 +346,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "go",
+    packages: "golang-go",
     aliases: ["golang"],
     extensions: ["go"],
     shebangs: [],
@@ -347,6 +360,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "rust",
+    packages: "rustc",
     aliases: ["rs"],
     extensions: ["rs"],
     shebangs: [],
@@ -360,6 +374,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
   },
   {
     name: "java",
+    packages: "default-jdk-headless",
     aliases: ["jdk"],
     extensions: ["java"],
     shebangs: [],

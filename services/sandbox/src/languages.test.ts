@@ -10,6 +10,7 @@ import {
   discoverLanguages,
   findLanguage,
   languageForFile,
+  missingLanguages,
   UnknownLanguageError,
 } from "./languages.ts";
 import type { Language } from "./languages.ts";
@@ -204,4 +205,12 @@ test("run() tells heaps their size where a tool would take it from the host's me
   const words = node.run(["main.js"], [], { memoryBytes: 256 * 1024 * 1024 });
   assert.ok(words.includes("--max-old-space-size=192"), words.join(" "));
   assert.ok(!node.run(["main.js"], []).some((word) => word.startsWith("--max")));
+});
+
+test("missingLanguages() names the languages that were not found, with the line that brings each", () => {
+  const perl = found.filter(({ name }) => name === "perl");
+  const missing = missingLanguages(perl);
+  assert.ok(missing.every(({ name }) => name !== "perl"));
+  const ruby = missing.find(({ name }) => name === "ruby");
+  assert.equal(ruby?.remedy, "apt-get install -y ruby");
 });

@@ -32,6 +32,15 @@ export async function discoverLanguages(options: DiscoverOptions): Promise<Langu
   return found.flat();
 }
 
+/** The languages that a host does not have, with the line that brings each. */
+export function missingLanguages(found: readonly Language[]): { name: string; remedy: string }[] {
+  const names = new Set(found.map(({ name }) => name));
+  return LANGUAGES.filter(({ name }) => !names.has(name)).map(({ name, packages }) => ({
+    name,
+    remedy: `apt-get install -y ${packages}`,
+  }));
+}
+
 async function discover(entry: LanguageEntry, host: Host): Promise<Language[]> {
   const [first, ...others] = await entry.find(host);
   if (first === undefined) return [];

@@ -17,7 +17,7 @@ import { seccompFilter } from "./seccomp.ts";
 
 export { type SandboxConfig, sandboxSettings } from "./config.ts";
 export { type Capability, probeHost } from "./host.ts";
-export { discoverLanguages } from "./languages.ts";
+export { discoverLanguages, missingLanguages } from "./languages.ts";
 export type { LanguageReport } from "./offer.ts";
 
 export interface SandboxOptions {

@@ -38,6 +38,8 @@ type Phase = "compile" | "run";
 type Event = NonNullable<MessageInitShape<typeof RunEventSchema>["event"]>;
 
 const queuedBytesMax = 1024 * 1024;
+/** What an event takes beyond its bytes: a program can write a million times one byte. */
+const eventBytes = 256;
 /** Of all artifacts of a run together: sparse files take nothing of the disk, and would be all ours to hold. */
 const artifactsBytesMax = 32 * 1024 * 1024;
 // Of two names for one signal the first is the usual one: SIGABRT before SIGIOT.
@@ -128,7 +130,7 @@ class Run {
     this.#jail = jail;
     this.events = new EventQueue<Event>({
       size: (event) =>
-        event.case === "stdout" || event.case === "stderr" ? event.value.length : 0,
+        eventBytes + (event.case === "stdout" || event.case === "stderr" ? event.value.length : 0),
       bytesMax: queuedBytesMax,
       pause: () => jail.pause(),
       resume: () => jail.resume(),

@@ -131,9 +131,28 @@ export const archPrctl = when(
   deny("EINVAL"),
 );
 
+const RLIMIT_CORE = 4;
+const ANY_BIT = 0xffff_ffff;
+
+/** What the jail has set stays: at any other value the kernel would start the host's crash handler, as root. */
+export const setrlimit = when(
+  "RLIMIT_CORE succeeds without effect, else allowed",
+  [{ if: [{ arg: 0, in: [RLIMIT_CORE] }], then: pretend }],
+  allow,
+);
+
+const coreOfCaller = [
+  { arg: 0, in: [0] },
+  { arg: 1, in: [RLIMIT_CORE] },
+];
+
 export const prlimit64 = when(
-  "allowed for pid 0 (the caller), else EPERM",
-  [{ if: [{ arg: 0, in: [0] }], then: allow }],
+  "allowed for pid 0 (the caller), but setting RLIMIT_CORE succeeds without effect; else EPERM",
+  [
+    { if: [...coreOfCaller, { arg: 2, any: ANY_BIT }], then: pretend },
+    { if: [...coreOfCaller, { arg: 2, any: ANY_BIT, high: true }], then: pretend },
+    { if: [{ arg: 0, in: [0] }], then: allow },
+  ],
   deny("EPERM"),
 );
 
@@ -192,10 +211,51 @@ export const socketpair = when(
   deny("EAFNOSUPPORT"),
 );
 
-/** Socket filters are programs for the kernel's compiler; the tables of netfilter are not ours. */
+const IP_GROUPS = [
+  35, // IP_ADD_MEMBERSHIP
+  37, // IP_UNBLOCK_SOURCE
+  38, // IP_BLOCK_SOURCE
+  39, // IP_ADD_SOURCE_MEMBERSHIP
+  41, // IP_MSFILTER
+  42, // MCAST_JOIN_GROUP
+  43, // MCAST_BLOCK_SOURCE
+  44, // MCAST_UNBLOCK_SOURCE
+  46, // MCAST_JOIN_SOURCE_GROUP
+  48, // MCAST_MSFILTER
+];
+const IPV6_GROUPS = [
+  20, // IPV6_JOIN_GROUP
+  27, // IPV6_JOIN_ANYCAST
+  42, // MCAST_JOIN_GROUP
+  43, // MCAST_BLOCK_SOURCE
+  44, // MCAST_UNBLOCK_SOURCE
+  46, // MCAST_JOIN_SOURCE_GROUP
+  48, // MCAST_MSFILTER
+];
+
+/**
+ * Socket filters are programs for the kernel's compiler; the tables of netfilter are not ours. Groups
+ * are kept under one lock of the whole host, which making a jail takes too: a program that joins many
+ * holds up every other's start.
+ */
 export const setsockopt = when(
-  "ENOPROTOOPT for attaching BPF programs, netfilter tables and TCP_ULP, else allowed",
+  "ENODEV for multicast and anycast groups; ENOPROTOOPT for attaching BPF programs, netfilter" +
+    " tables and TCP_ULP; else allowed",
   [
+    {
+      if: [
+        { arg: 1, in: [0] },
+        { arg: 2, in: IP_GROUPS },
+      ],
+      then: deny("ENODEV"),
+    },
+    {
+      if: [
+        { arg: 1, in: [41] },
+        { arg: 2, in: IPV6_GROUPS },
+      ],
+      then: deny("ENODEV"),
+    },
     // SOL_SOCKET: SO_ATTACH_FILTER, SO_ATTACH_BPF, SO_ATTACH_REUSEPORT_CBPF and _EBPF
     {
       if: [

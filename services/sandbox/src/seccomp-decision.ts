@@ -7,6 +7,7 @@
 export const ERRNO = {
   EPERM: 1,
   ENOMEM: 12,
+  ENODEV: 19,
   EINVAL: 22,
   ENOTTY: 25,
   ENOSYS: 38,
@@ -25,13 +26,13 @@ export type Verdict = { kind: "allow" } | { kind: "pretend" } | { kind: "errno";
 /**
  * A question about one argument: is `arg & mask` one of `in`, or has it any of the bits `any`?
  *
- * Only the low 32 bits are looked at. That is right because every argument in the tables is an
- * `int`, a `umode_t` or a flag word which the kernel itself truncates to 32 bits (or, where it
+ * Only the low 32 bits are looked at, unless the question is about the `high` ones (of a pointer).
+ * That is right because every argument in the tables is an `int`, a `umode_t` or a flag word which the kernel itself truncates to 32 bits (or, where it
  * does not, the question is whether a bit that must not be set is set).
  */
 export type ArgTest =
   | { arg: number; mask?: number; in: readonly number[] }
-  | { arg: number; any: number };
+  | { arg: number; any: number; high?: true };
 
 /** The first rule whose tests all hold gives the verdict. */
 export interface Rule {
@@ -72,8 +73,9 @@ export function decide(decision: Decision, args: readonly bigint[]): Verdict {
 }
 
 function holds(test: ArgTest, args: readonly bigint[]): boolean {
-  const value = Number((args[test.arg] ?? 0n) & 0xffff_ffffn);
-  if ("any" in test) return (value & test.any) !== 0;
+  const whole = args[test.arg] ?? 0n;
+  if ("any" in test) return Number((test.high ? whole >> 32n : whole) & BigInt(test.any)) !== 0;
+  const value = Number(whole & 0xffff_ffffn);
   const masked = (value & (test.mask ?? 0xffff_ffff)) >>> 0;
   return test.in.some((candidate) => candidate >>> 0 === masked);
 }

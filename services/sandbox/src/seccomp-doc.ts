@@ -17,7 +17,7 @@ Every jailed program runs under an allow-list of system calls, assembled as BPF 
 - EPERM means "no". ENOSYS and other errors are what a kernel without the feature would answer, for
   calls that libraries try first and then do without.
 - Only the low 32 bits of an argument are compared, because the kernel truncates those arguments to
-  32 bits itself.
+  32 bits itself. Whether a pointer is given is asked of both halves.
 - A filter sees numbers, never what pointers point at. Where flags lie in memory (clone3,
   sched_setattr, openat2) the call is closed, or what makes it harmless is told.
 - Files below /usr are shared by all jails, read-only. A filter cannot tell them from a program's

@@ -192,6 +192,11 @@ for (const arch of ARCHITECTURES) {
       ["pidfd_open"],
       ["setsid"],
       ["prlimit64", 0n, 7n],
+      ["prlimit64", 0n, 7n, 0x7fff_0000_1000n],
+      ["prlimit64", 0n, 4n, 0n, 0x7fff_0000_1000n], // asks only
+      ["setrlimit", 7n],
+      ["setsockopt", 3n, 0n, 32n], // IP_MULTICAST_IF
+      ["setsockopt", 3n, 6n, 42n],
       ["prctl", 15n],
       ["prctl", 38n],
       ["prctl", 0x5356_4d41n],
@@ -227,6 +232,13 @@ for (const arch of ARCHITECTURES) {
     }
     check(arch, "socket", [2n, 3n, 1n], { kind: "errno", errno: "ESOCKTNOSUPPORT" });
     check(arch, "socket", [2n, 1n, 262n], { kind: "errno", errno: "EPROTONOSUPPORT" });
+    check(arch, "setsockopt", [3n, 0n, 35n], { kind: "errno", errno: "ENODEV" });
+    check(arch, "setsockopt", [3n, 41n, 20n], { kind: "errno", errno: "ENODEV" });
+    check(arch, "setrlimit", [4n], { kind: "pretend" });
+    // A pointer may have nothing but zeros in either half.
+    for (const limits of [0x7fff_0000_0000n, 0x1000n]) {
+      check(arch, "prlimit64", [0n, 4n, limits], { kind: "pretend" });
+    }
     check(arch, "setsockopt", [3n, 1n, 26n], { kind: "errno", errno: "ENOPROTOOPT" });
   });
 }

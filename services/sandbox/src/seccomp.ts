@@ -148,7 +148,8 @@ function block(decision: Decision, label: Label): Instruction[] {
 
 /** Falls through where the test holds, and jumps to `otherwise` where it does not. */
 function question(test: ArgTest, holds: Label, otherwise: Label): Instruction[] {
-  const load = { op: "load", offset: ARGUMENTS_OFFSET + test.arg * ARGUMENT_BYTES } as const;
+  const half = "high" in test ? ARGUMENT_BYTES / 2 : 0;
+  const load = { op: "load", offset: ARGUMENTS_OFFSET + test.arg * ARGUMENT_BYTES + half } as const;
   if ("any" in test) {
     return [load, { op: "if", condition: "anyBit", value: test.any, then: null, else: otherwise }];
   }

@@ -411,8 +411,8 @@ export const SYSCALLS: readonly Syscall[] = [
   ...group(conditions.personality, "other personalities weaken address randomisation", [
     ["personality", 135, 92],
   ]),
-  ...group(allow, "limits of the caller, which can only fall", [
-    ["getrlimit", 97, 163],
+  ...group(allow, "limits of the caller, which can only fall", [["getrlimit", 97, 163]]),
+  ...group(conditions.setrlimit, "limits of the caller, which can only fall", [
     ["setrlimit", 160, 164],
   ]),
   ...group(conditions.prlimit64, "limits of the caller, which can only fall; never another's", [
@@ -536,9 +536,11 @@ export const SYSCALLS: readonly Syscall[] = [
     "urgent bytes on Unix sockets gave a sandboxed program the kernel in 2025 (CVE-2025-38236)",
     [["sendmmsg", 307, 269]],
   ),
-  ...group(conditions.setsockopt, "some options hand the kernel programs or tables", [
-    ["setsockopt", 54, 208],
-  ]),
+  ...group(
+    conditions.setsockopt,
+    "some options hand the kernel programs or tables, or take a lock of the whole host for long",
+    [["setsockopt", 54, 208]],
+  ),
   // Messages and semaphores of the jail's own ipc namespace.
   ...group(
     allow,
