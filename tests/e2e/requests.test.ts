@@ -34,6 +34,7 @@ const invalid: Readonly<Record<string, readonly [spec: unknown, pointers: readon
   "arguments that are a string": [{ ...fine, args: "x" }, ["/args"]],
   "an argument that is null": [{ ...fine, args: ["a", null] }, ["/args/1"]],
   "an argument with a NUL": [{ ...fine, args: ["a", "b\0c"] }, ["/args/1"]],
+  "a label with a NUL": [{ ...fine, metadata: { team: "a\0b" } }, ["/metadata/team"]],
   "too many arguments": [{ ...fine, args: Array.from({ length: 257 }, () => "") }, ["/args"]],
   "an environment that is a list": [{ ...fine, env: [] }, ["/env"]],
   "a variable that is a number": [{ ...fine, env: { A: 1 } }, ["/env/A"]],

@@ -109,7 +109,7 @@ export const executionSettings = defineSettings({
     key: "execution.output",
     type: "bytes",
     min: 1,
-    max: 64 * 1024 ** 2,
+    max: 16 * 1024 ** 2,
     default: 1024 ** 2,
     description: "Output on each of the two streams, unless the execution says otherwise.",
   },

@@ -52,12 +52,6 @@ test("arguments, environment and names that no program could be started with are
   );
 });
 
-test("a label with NUL is refused, which the database would not take", () => {
-  assert.deepEqual(faultsOf({ metadata: { team: "a\nb", ü: "" } }), []);
-  assert.deepEqual(faultsOf({ metadata: { team: "a\0b" } }), ["/spec/metadata"]);
-  assert.deepEqual(faultsOf({ metadata: { "te\0am": "a" } }), ["/spec/metadata"]);
-});
-
 test("limits above those of the installation are refused, each by its name", () => {
   assert.deepEqual(faultsOf({ limits: { memoryBytes: 1000n, pids: 10 } }), []);
   assert.deepEqual(faultsOf({ limits: { memoryBytes: 1001n, pids: 11 } }), [

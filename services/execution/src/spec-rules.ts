@@ -31,7 +31,6 @@ export function checkSpec(spec: ExecutionSpec, pointer: string, maxima: Maxima):
     ...limitFaults(spec.limits, `${pointer}/limits`, maxima),
     ...fileFaults(spec.files, `${pointer}/files`),
     ...startFaults(spec, `${pointer}/args`),
-    ...labelFaults(spec.metadata, `${pointer}/metadata`),
   ];
   if (violations.length > 0) throw invalidRequest(violations);
 }
@@ -91,12 +90,6 @@ function foldersOf(name: string): string[] {
 
 function firstOf(keys: readonly string[], map: ReadonlyMap<string, number>): number | undefined {
   return keys.map((key) => map.get(key)).find((found) => found !== undefined);
-}
-
-/** The database's text cannot hold NUL; found out there, it would cost every execution of the same statement. */
-function labelFaults(labels: ExecutionSpec["metadata"], pointer: string): Violation[] {
-  const bad = Object.entries(labels).filter((label) => label.some((text) => text.includes("\0")));
-  return bad.map(() => ({ pointer, detail: "must not contain NUL", rule: "metadata.nul" }));
 }
 
 /** About how many bytes a spec holds in memory. */

@@ -52,6 +52,8 @@ struct options {
 
 static const char *const COVERED[] = {
     "/proc/acpi",        "/proc/asound",     "/proc/bus",         "/proc/cmdline",
+    "/proc/buddyinfo",   "/proc/pagetypeinfo", "/proc/pressure",  "/proc/zoneinfo",
+    "/proc/sys/kernel/random/boot_id",
     "/proc/config.gz",   "/proc/driver",     "/proc/firmware",    "/proc/interrupts",
     "/proc/iomem",       "/proc/ioports",    "/proc/irq",         "/proc/kallsyms",
     "/proc/kcore",       "/proc/key-users",  "/proc/keys",        "/proc/kmsg",
@@ -123,15 +125,16 @@ static void make_disk(const struct options *o) {
 }
 
 static void cover_proc(void) {
+  /* First, for these would hide what is covered below them. */
+  bind_over("/proc/sys", "/proc/sys");
+  make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  bind_over("/proc/fs", "/proc/fs");
+  make_read_only("/proc/fs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
   for (size_t i = 0; i < sizeof COVERED / sizeof *COVERED; i++) {
     struct stat about;
     if (lstat(COVERED[i], &about) != 0) continue;
     bind_over(S_ISDIR(about.st_mode) ? EMPTY_DIRECTORY : "/dev/null", COVERED[i]);
   }
-  bind_over("/proc/sys", "/proc/sys");
-  make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
-  bind_over("/proc/fs", "/proc/fs");
-  make_read_only("/proc/fs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
 }
 
 static void write_file(const char *path, const char *text) {

@@ -120,7 +120,8 @@ true`;
 
   it("covers what /proc says of the host", async () => {
     const script = `
-for f in kallsyms keys key-users cmdline modules interrupts timer_list kcore sysrq-trigger; do
+for f in kallsyms keys key-users cmdline modules interrupts timer_list kcore sysrq-trigger \\
+  buddyinfo zoneinfo sys/kernel/random/boot_id; do
   cat /proc/$f 2>/dev/null | head -c 100
 done
 ls /proc/acpi /proc/irq /proc/bus /proc/driver /proc/scsi 2>/dev/null | grep -v : | grep .

@@ -27,8 +27,9 @@ export type Verdict = { kind: "allow" } | { kind: "pretend" } | { kind: "errno";
  * A question about one argument: is `arg & mask` one of `in`, or has it any of the bits `any`?
  *
  * Only the low 32 bits are looked at, unless the question is about the `high` ones (of a pointer).
- * That is right because every argument in the tables is an `int`, a `umode_t` or a flag word which the kernel itself truncates to 32 bits (or, where it
- * does not, the question is whether a bit that must not be set is set).
+ * That is right because every argument in the tables is an `int`, a `umode_t` or a flag word which the
+ * kernel itself truncates to 32 bits (or, where it does not, the question is whether a bit that must
+ * not be set is set).
  */
 export type ArgTest =
   | { arg: number; mask?: number; in: readonly number[] }
