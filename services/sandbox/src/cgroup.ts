@@ -22,6 +22,7 @@ import {
   processesOf,
   removeDirectory,
 } from "./cgroup-group.ts";
+import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 
 export type { CgroupLimits, CgroupUsage } from "./cgroup-group.ts";
 
@@ -57,7 +58,6 @@ export interface Cgroups {
   readonly close: () => Promise<void>;
 }
 
-const PREFIX = "syla-";
 const SUPERVISOR = "syla-supervisor";
 const SLOTS_MAX = 4096;
 const EMPTY_WAIT_MS_MAX = 5_000;
@@ -79,7 +79,7 @@ export const openCgroups = async (options: CgroupOptions = {}): Promise<Cgroups>
   if (options.limits === "rlimit") return slots("rlimit", noGroup, () => {});
   const layout = detectCgroups(options.paths);
   if (layout.kind === "none") throw new Error(unavailable(layout.reason));
-  const name = `${PREFIX}${process.pid}-${startTimeOf(process.pid) ?? 0}`;
+  const name = platformName();
   try {
     if (layout.kind === "v2") return await openV2(layout.directory, name);
     return await openV1(layout, name);
@@ -175,22 +175,10 @@ const enableControllers = (home: string, wanted: string): void => {
   writeFileSync(control, wanted);
 };
 
-/** Clock ticks from boot to the start of a process, which with its pid names it for good. */
-const startTimeOf = (pid: number): string | undefined => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is a name in parentheses that may itself hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    return undefined;
-  }
-};
-
 /** Removes groups of platforms that are no more, ending what is in them. */
 const removeStale = async (own: string): Promise<void> => {
   for (const name of existsSync(own) ? readdirSync(own) : []) {
-    const owner = /^syla-(\d+)-(\d+)$/.exec(name);
-    if (!owner || startTimeOf(Number(owner[1])) === owner[2]) continue;
+    if (!isOfDeadPlatform(name)) continue;
     const parent = join(own, name);
     const groups = readdirSync(parent, { withFileTypes: true }).filter((one) => one.isDirectory());
     const directories = groups.map((group) => join(parent, group.name));

@@ -1,6 +1,5 @@
 // The sandbox service's composition root.
-import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
 import type { Log } from "@syla/kit/log";
@@ -10,6 +9,7 @@ import type { SandboxConfig } from "./config.ts";
 import { discoverLanguages } from "./languages.ts";
 import { openSpawner } from "./jail-spawner.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
+import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { prepareRoot } from "./root.ts";
 import { sandboxRpc } from "./rpc.ts";
 import { Runner } from "./run.ts";
@@ -19,6 +19,8 @@ export { type SandboxConfig, sandboxSettings } from "./config.ts";
 export { type Capability, probeHost } from "./host.ts";
 export { discoverLanguages, missingLanguages } from "./languages.ts";
 export type { LanguageReport } from "./offer.ts";
+
+const rootsDirectory = "/var/lib/syla";
 
 export interface SandboxOptions {
   readonly config: SandboxConfig;
@@ -102,6 +104,10 @@ async function openJails({ config, dataDirectory, log }: SandboxOptions): Promis
  */
 function rootDirectory(dataDirectory: string): string {
   if (process.getuid?.() !== 0) return join(dataDirectory, "root");
-  const name = createHash("sha256").update(dataDirectory).digest("hex").slice(0, 16);
-  return join("/var/lib/syla", name);
+  mkdirSync(rootsDirectory, { recursive: true, mode: 0o755 });
+  for (const name of readdirSync(rootsDirectory)) {
+    if (isOfDeadPlatform(name))
+      rmSync(join(rootsDirectory, name), { recursive: true, force: true });
+  }
+  return join(rootsDirectory, platformName());
 }
