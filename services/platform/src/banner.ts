@@ -37,11 +37,7 @@ export function renderBanner(banner: Banner): string {
   const running =
     unavailable === undefined
       ? ["  Languages, each with the time of its first jailed run:", ...languageLines(languages)]
-      : [
-          "  No code can be run on this host:",
-          `    ${unavailable}`,
-          "    npx syla doctor says more.",
-        ];
+      : ["  No code can be run on this host:", `    ${unavailable}`];
   return [
     "",
     `  Syla ${version} runs code you do not trust.`,
@@ -53,7 +49,7 @@ export function renderBanner(banner: Banner): string {
     "",
     ...running,
     "",
-    "  Next: npx syla run examples/primes.py",
+    `  Next: ${unavailable === undefined ? "npx syla run examples/primes.py" : "npx syla doctor"}`,
     "  Ctrl-C stops it.",
     "",
     "",

@@ -2,9 +2,12 @@
 import { discoverLanguages, missingLanguages, probeHost } from "@syla/sandbox";
 
 /** Probes the host and prints what was found as one JSON object. */
-export async function printDiagnosis(cacheDirectory: string): Promise<void> {
+export async function printDiagnosis(
+  cacheDirectory: string,
+  limits: "cgroup" | "rlimit",
+): Promise<void> {
   const [capabilities, languages] = await Promise.all([
-    probeHost(),
+    probeHost({ limits }),
     discoverLanguages({ cacheDirectory, signal: new AbortController().signal }),
   ]);
   const missing = missingLanguages(languages).map(({ name, remedy }) => ({

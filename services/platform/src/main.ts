@@ -14,7 +14,10 @@ const firstRunsMsMax = 3000;
 
 async function main(args: readonly string[]): Promise<void> {
   const configuration = await readConfiguration();
-  if (args[0] === "doctor") return printDiagnosis(configuration.platform.dataDirectory);
+  if (args[0] === "doctor") {
+    const { platform: own, sandbox } = configuration;
+    return printDiagnosis(own.dataDirectory, sandbox.limits);
+  }
   const log = createLog({ level: configuration.platform.logLevel, name: "syla" });
   const embedded = args.includes("--embedded");
   const platform = new Platform({ configuration, version: version(), log });

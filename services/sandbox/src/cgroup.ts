@@ -29,7 +29,21 @@ export type { CgroupLimits, CgroupUsage } from "./cgroup-group.ts";
 /** What to do where limits cannot be had; also shown by `syla doctor`. */
 export const CGROUP_REMEDY =
   "run as root, or: systemd-run --user --scope -p Delegate=yes -- npm start, " +
-  'or set the limits to "rlimit" (weaker)';
+  "or, weaker: SYLA_SANDBOX_LIMITS=rlimit npm start";
+
+/** No group can be written. The message says what to do too, `reason` only what is wrong. */
+export class CgroupsUnavailableError extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, options?: ErrorOptions) {
+    super(
+      `Cannot limit what programs use, so none is run: ${reason}. To change that: ${CGROUP_REMEDY}`,
+      options,
+    );
+    this.name = "CgroupsUnavailableError";
+    this.reason = reason;
+  }
+}
 
 export interface CgroupOptions {
   /** "rlimit" does without cgroups: limits per process, no shared account. Default "cgroup". */
@@ -78,19 +92,16 @@ const allPidsMax = (): number => {
 export const openCgroups = async (options: CgroupOptions = {}): Promise<Cgroups> => {
   if (options.limits === "rlimit") return slots("rlimit", noGroup, () => {});
   const layout = detectCgroups(options.paths);
-  if (layout.kind === "none") throw new Error(unavailable(layout.reason));
+  if (layout.kind === "none") throw new CgroupsUnavailableError(layout.reason);
   const name = platformName();
   try {
     if (layout.kind === "v2") return await openV2(layout.directory, name);
     return await openV1(layout, name);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(unavailable(reason), { cause });
+    throw new CgroupsUnavailableError(reason, { cause });
   }
 };
-
-const unavailable = (reason: string): string =>
-  `Cannot limit what programs use, so none is run: ${reason}. To change that: ${CGROUP_REMEDY}`;
 
 const openV1 = async (
   layout: Extract<CgroupLayout, { kind: "v1" | "hybrid" }>,

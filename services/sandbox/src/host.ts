@@ -8,7 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { COMPILER_REMEDY, buildAgent } from "./agent-build.ts";
-import { CGROUP_REMEDY, openCgroups } from "./cgroup.ts";
+import {
+  CGROUP_REMEDY,
+  type CgroupOptions,
+  CgroupsUnavailableError,
+  openCgroups,
+} from "./cgroup.ts";
 import { detectCgroups } from "./cgroup-detect.ts";
 import { openJail } from "./jail.ts";
 import { openSpawner } from "./jail-spawner.ts";
@@ -32,10 +37,13 @@ const run = promisify(execFile);
 const PROBE_MS_MAX = 10_000;
 const MIB = 1024 * 1024;
 
+/** How programs are to be limited on this host; see openCgroups(). */
+export type ProbeOptions = Pick<CgroupOptions, "limits">;
+
 interface Probe {
   readonly name: string;
   readonly required: boolean;
-  readonly find: () => Promise<Finding>;
+  readonly find: (options: ProbeOptions) => Promise<Finding>;
   readonly remedy: () => Promise<string> | string;
 }
 
@@ -77,7 +85,8 @@ const readNumber = async (path: string): Promise<number | undefined> => {
   }
 };
 
-const probeCgroups = async (): Promise<Finding> => {
+const probeCgroups = async ({ limits }: ProbeOptions): Promise<Finding> => {
+  if (limits === "rlimit") return { ok: true, detail: "not used, as configured (weaker)" };
   const cgroups = await openCgroups();
   try {
     const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
@@ -102,13 +111,13 @@ const probeCompiler = async (): Promise<Finding> => {
 };
 
 /** The one that counts: a program in a jail with everything on. */
-const probeJail = async (): Promise<Finding> => {
+const probeJail = async (options: ProbeOptions): Promise<Finding> => {
   const directory = await mkdtemp(join(tmpdir(), "syla-probe-"));
   const closes: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true })];
   try {
     const { path: agentPath } = await buildAgent({ directory });
     const root = prepareRoot({ directory: join(directory, "root"), agentPath });
-    const cgroups = await openCgroups();
+    const cgroups = await openCgroups(options);
     closes.unshift(cgroups.close);
     const spawner = await openSpawner({ agentPath });
     closes.unshift(() => spawner.close());
@@ -172,11 +181,11 @@ const PROBES: readonly Probe[] = [
 ];
 
 /** Takes 100 ms, or as long as compiling the agent. Never rejects: what fails is a finding. */
-export const probeHost = async (): Promise<Capability[]> => {
+export const probeHost = async (options: ProbeOptions = {}): Promise<Capability[]> => {
   const found: Capability[] = [];
   // One after the other: cgroups and the jail would otherwise use the same group.
   for (const { name, required, find, remedy } of PROBES) {
-    const finding = await attempt(find);
+    const finding = await attempt(() => find(options));
     const missing = finding.ok ? {} : { remedy: await remedy() };
     found.push({ name, required, ...finding, ...missing });
   }
@@ -193,6 +202,7 @@ const attempt = async (find: () => Promise<Finding>): Promise<Finding> => {
 
 /** The last line of what a program said, rather than Node's line about the program. */
 const reasonOf = (error: Error): string => {
+  if (error instanceof CgroupsUnavailableError) return error.reason;
   if ("code" in error && error.code === "ENOENT") return "not found";
   const said = "stderr" in error ? String(error.stderr).trim() : "";
   return (said || error.message).split("\n").at(-1) ?? "";

@@ -58,7 +58,10 @@ export async function startSandbox(options: SandboxOptions): Promise<SandboxServ
   const runner = "unavailable" in jails ? jails : jails.runner;
   let preparing = Promise.resolve();
   return {
-    dispatcher: createDispatcher([sandboxRpc({ offer, runner })], interceptors),
+    dispatcher: createDispatcher(
+      [sandboxRpc({ offer, runner, limits: config.limits })],
+      interceptors,
+    ),
     unavailable: "unavailable" in jails ? jails.unavailable : undefined,
     languages: () => offer.reports,
     runFirst: async () => {

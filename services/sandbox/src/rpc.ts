@@ -11,31 +11,36 @@ import { SylaError } from "@syla/kit/error";
 import { latest } from "@syla/kit/latest";
 import { probeHost } from "./host.ts";
 import { findLanguage, type Language, UnknownLanguageError } from "./languages.ts";
+import type { SandboxConfig } from "./config.ts";
 import type { LanguageReport, Offer } from "./offer.ts";
 import type { Runner } from "./run.ts";
 
 export interface SandboxRpcOptions {
   readonly offer: Offer;
-  /** Undefined with the reason when this host cannot isolate. */
+  readonly limits: SandboxConfig["limits"];
+  /** The reason, when this host cannot isolate. */
   readonly runner: Runner | { readonly unavailable: string };
 }
 
 export function sandboxRpc(options: SandboxRpcOptions): Implementation {
-  const { offer, runner } = options;
+  const { offer, runner, limits } = options;
   const listed = latest((reports: Offer["reports"]) =>
     create(ListLanguagesResponseSchema, { languages: reports.map(describe) }),
   );
   return implement(SandboxService, {
     run: async function* (request, context) {
-      if ("unavailable" in runner) throw new SylaError("sandbox_unavailable", runner.unavailable);
+      if ("unavailable" in runner) throw noIsolation();
       const language = await offer.prepared(offered(offer, request.language, request.version));
       yield* runner.run(request, language, context);
     },
     listLanguages: async () => listed(offer.reports),
-    getLanguage: async ({ language, version }) =>
-      create(LanguageSchema, describe({ language: offered(offer, language, version) })),
+    getLanguage: async ({ language, version }) => {
+      // Asked before anything is queued, so that it is refused there and not failed later.
+      if ("unavailable" in runner) throw noIsolation();
+      return create(LanguageSchema, describe({ language: offered(offer, language, version) }));
+    },
     getHost: async () => {
-      const capabilities = await probeHost();
+      const capabilities = await probeHost({ limits });
       return create(HostSchema, {
         capabilities: capabilities.map(({ name, ok, required, detail, remedy }) => ({
           name,
@@ -47,6 +52,15 @@ export function sandboxRpc(options: SandboxRpcOptions): Implementation {
       });
     },
   });
+}
+
+// Why is for the log and for the doctor; it names folders of the host.
+function noIsolation(): SylaError {
+  const remedy = "npx syla doctor says there what is missing and how to get it";
+  return new SylaError(
+    "sandbox_unavailable",
+    `Cannot run code: this host has no working isolation; ${remedy}.`,
+  );
 }
 
 function describe({
