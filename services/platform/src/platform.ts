@@ -9,6 +9,7 @@ import { systemClock } from "@syla/kit/clock";
 import { type DataDirectory, openDataDirectory } from "@syla/kit/data-directory";
 import { type Database, openDatabase } from "@syla/kit/database";
 import { createDispatcher, mergeDispatchers } from "@syla/kit/dispatch";
+import { SylaError } from "@syla/kit/error";
 import { createHealth } from "@syla/kit/health";
 import { installationKey } from "@syla/kit/installation-key";
 import type { Part } from "@syla/kit/lifecycle";
@@ -137,7 +138,8 @@ export class Platform {
     });
     this.#health.register("database", () => database.check());
     this.#health.register("sandbox", async () => {
-      if (this.sandbox.unavailable !== undefined) throw new Error(this.sandbox.unavailable);
+      const { unavailable } = this.sandbox;
+      if (unavailable !== undefined) throw new SylaError("sandbox_unavailable", unavailable);
     });
   }
 
