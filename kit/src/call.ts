@@ -176,6 +176,11 @@ function earlier(a: number | undefined, b: number | undefined): number | undefin
   return Math.min(a, b);
 }
 
+/** The error of a call whose time is up. */
+export function tooLate(): SylaError {
+  return new SylaError("deadline_exceeded", "The call was not answered before its deadline.");
+}
+
 /** The error of a call whose caller went away. */
 export function callerLeft(): SylaError {
   return new SylaError("cancelled", "The caller went away before the answer.");

@@ -14,8 +14,8 @@ import type {
   Message,
   MessageShape,
 } from "@bufbuild/protobuf";
-import { callerLeft, type CallContext } from "./call.ts";
-import { SylaError, toSylaError } from "./error.ts";
+import { callerLeft, type CallContext, tooLate } from "./call.ts";
+import { type SylaError, toSylaError } from "./error.ts";
 import { type MethodPolicy, methodPolicy } from "./policy.ts";
 
 /** One request, one answer. */
@@ -176,10 +176,6 @@ function parseMessage(request: Message | AsyncIterable<Message>): Message {
 
 async function* once(answer: Promise<Message>): AsyncGenerator<Message> {
   yield await answer;
-}
-
-function tooLate(): SylaError {
-  return new SylaError("deadline_exceeded", "The call was not answered before its deadline.");
 }
 
 // A timer counts from 1 ms to 24.8 days.

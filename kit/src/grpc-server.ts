@@ -18,7 +18,7 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
 } from "@grpc/grpc-js";
-import { CallContext, callerLeft, type HeaderSource } from "./call.ts";
+import { CallContext, callerLeft, type HeaderSource, tooLate } from "./call.ts";
 import type { BoundMethod, Dispatcher, StreamCall, UnaryCall } from "./dispatch.ts";
 import { SylaError } from "./error.ts";
 import { type GrpcStatus, toGrpcStatus } from "./grpc-status.ts";
@@ -253,10 +253,6 @@ function isLate(deadline: number | undefined, acceptedMs: number): boolean {
   if (deadline === undefined) return false;
   const slackMs = Math.min(wayMsMax, (deadline - acceptedMs) / 2);
   return Date.now() >= deadline - slackMs;
-}
-
-function tooLate(): SylaError {
-  return new SylaError("deadline_exceeded", "The call was not answered before its deadline.");
 }
 
 function headersOf(metadata: Metadata): HeaderSource {

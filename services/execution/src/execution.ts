@@ -74,6 +74,14 @@ function stoppedBy(signal: AbortSignal): RunEnd {
   return { kind: isStopping(signal) ? "lost" : "cancelled" };
 }
 
+/** Resolves when a signal is aborted. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 /** The executions of this process and, through their history, all others. */
 export class Executions {
   readonly #options: ExecutionsOptions;
@@ -185,10 +193,7 @@ export class Executions {
       if (one.execution.startedAt === undefined) one.stop.abort(stopping);
     }
     const ended = Promise.all(all.map((one) => one.ended));
-    const patienceOver = new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    const patienceOver = aborted(signal);
     await Promise.race([ended, patienceOver]);
     for (const one of all) one.stop.abort(stopping);
     await ended;
@@ -261,7 +266,8 @@ export class Executions {
     const { clock } = this.#options;
     const end = await this.#waitAndRun(one).catch((thrown: unknown) => {
       const error = toSylaError(thrown);
-      if (error.code === "internal") this.#options.log.error({ err: error.cause }, "a run failed");
+      if (error.code === "internal")
+        this.#options.log.error({ error: error.cause }, "a run failed");
       return failedRun(error);
     });
     one.place.release();
@@ -277,7 +283,9 @@ export class Executions {
     const answer = { ...one.execution, ...collectOutput(one.log.events) };
     // Until history has the end, this process answers for the execution.
     void this.#save(one)
-      .catch((err: unknown) => this.#options.log.error({ err }, "the end of a run is not recorded"))
+      .catch((error: unknown) =>
+        this.#options.log.error({ error }, "the end of a run is not recorded"),
+      )
       .finally(() => {
         this.#live.delete(one.execution.id);
         one.place.forget();
@@ -287,10 +295,7 @@ export class Executions {
 
   async #waitAndRun(one: Live): Promise<RunEnd> {
     const { signal } = one.stop;
-    const ended = new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await Promise.race([one.place.turn, ended]);
+    await Promise.race([one.place.turn, aborted(signal)]);
     if (signal.aborted)
       return one.queued && isStopping(signal) ? { kind: "kept" } : stoppedBy(signal);
     const { clock, config } = this.#options;
@@ -309,8 +314,8 @@ export class Executions {
   /** Writes down how far a run is that is not over soon. */
   #record(one: Live): void {
     if (one.log.events.length === one.savedEvents) return;
-    this.#save(one).catch((err: unknown) => {
-      this.#options.log.warn({ err }, "the events of a running execution are not recorded yet");
+    this.#save(one).catch((error: unknown) => {
+      this.#options.log.warn({ error }, "the events of a running execution are not recorded yet");
     });
   }
 

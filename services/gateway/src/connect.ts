@@ -57,7 +57,7 @@ export function registerConnect(
         handler: (request, reply) => {
           reply.hijack();
           serve(handler, request.raw, reply.raw, deps.answers).catch((thrown: unknown) => {
-            deps.log.error({ err: thrown }, "a Connect call failed");
+            deps.log.error({ error: thrown }, "a Connect call failed");
             reply.raw.destroy();
           });
         },

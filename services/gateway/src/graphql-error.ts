@@ -15,7 +15,7 @@ export function formatError(
 ): GraphQLFormattedError {
   const known = errorOf(error);
   if (known.code === "internal")
-    log.error({ err: known.cause, requestId }, "a GraphQL call failed");
+    log.error({ error: known.cause, requestId }, "a GraphQL call failed");
   const { locations, path } = error.toJSON();
   const { violations, retryAfterMs } = known;
   return {

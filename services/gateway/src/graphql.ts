@@ -61,7 +61,7 @@ export function registerGraphql(
         answer(served, request.raw, reply.raw, context).catch((thrown: unknown) => {
           const error = toSylaError(thrown);
           if (error.code === "internal")
-            deps.log.error({ err: thrown }, "a GraphQL request failed");
+            deps.log.error({ error: thrown }, "a GraphQL request failed");
           sendProblem(request.raw, reply.raw, error, { context }, deps.answers);
         });
       },

@@ -8,7 +8,7 @@ import { present } from "@syla/kit/assert";
 import { systemClock } from "@syla/kit/clock";
 import { type DataDirectory, openDataDirectory } from "@syla/kit/data-directory";
 import { type Database, openDatabase } from "@syla/kit/database";
-import { createDispatcher, mergeDispatchers } from "@syla/kit/dispatch";
+import { createDispatcher, type Interceptor, mergeDispatchers } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
 import { createHealth } from "@syla/kit/health";
 import { installationKey } from "@syla/kit/installation-key";
@@ -33,6 +33,8 @@ const cancelMs = 1000;
 export class Platform {
   readonly #options: PlatformOptions;
   readonly #metrics = createMetrics();
+  /** One chain for all services: making a validator is not free. */
+  readonly #interceptors: readonly Interceptor[];
   readonly #health = createHealth({ services: [ExecutionService, ReplService] });
   #data: DataDirectory | undefined;
   #database: Database | undefined;
@@ -43,6 +45,7 @@ export class Platform {
 
   constructor(options: PlatformOptions) {
     this.#options = options;
+    this.#interceptors = [observe({ log: options.log, metrics: this.#metrics }), validation()];
   }
 
   get data(): DataDirectory {
@@ -97,10 +100,6 @@ export class Platform {
 
   get #drainMs(): number {
     return Math.max(0, this.#options.configuration.gateway.drainMs - cancelMs);
-  }
-
-  get #interceptors() {
-    return [observe({ log: this.#options.log, metrics: this.#metrics }), validation()];
   }
 
   async #openData(): Promise<void> {

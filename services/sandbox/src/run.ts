@@ -16,7 +16,7 @@ import {
 import { present } from "@syla/kit/assert";
 import type { CallContext } from "@syla/kit/call";
 import type { Log } from "@syla/kit/log";
-import type { CgroupSlot, Cgroups } from "./cgroup.ts";
+import type { Cgroups } from "./cgroup.ts";
 import type { SandboxConfig } from "./config.ts";
 import { EventQueue } from "./event-queue.ts";
 import { type Jail, openJail, type StepEnd } from "./jail.ts";
@@ -94,7 +94,6 @@ class Run {
   readonly #language: Language;
   readonly #limits: Limits;
   readonly #log: Log;
-  readonly #slot: CgroupSlot;
   readonly #jail: Jail;
   readonly #begin = performance.now();
   #startedMs: number | undefined;
@@ -113,7 +112,7 @@ class Run {
       pids: Math.max(asked.pids, language.pidsMin),
     };
     this.#limits = limits;
-    this.#slot = cgroups.acquire({
+    const slot = cgroups.acquire({
       memoryBytes: Number(limits.memoryBytes),
       pids: limits.pids,
       cpus: config.cpus,
@@ -121,7 +120,7 @@ class Run {
     const jail = openJail({
       root,
       spawner,
-      slot: this.#slot,
+      slot,
       filter,
       binds: language.binds,
       diskBytes: Number(limits.diskBytes),
@@ -154,7 +153,7 @@ class Run {
       this.#log.error({ error }, "a run could not be carried out");
       this.events.push({
         case: "finished",
-        value: this.#failed("internal", "The jail could not be used."),
+        value: this.#ending("internal", "The jail could not be used."),
       });
     }
     this.events.end();
@@ -219,8 +218,8 @@ class Run {
     const { end, usage, cgroup } = step;
     this.#truncated = { stdout: end?.reason === "stdout", stderr: end?.reason === "stderr" };
     const finished = outcome.success
-      ? this.#failed(undefined, undefined)
-      : this.#failed(outcome.errorType, this.#sentence(outcome.errorType, step));
+      ? this.#ending(undefined, undefined)
+      : this.#ending(outcome.errorType, this.#sentence(outcome.errorType, step));
     if (outcome.exitCode !== undefined) finished.exitCode = outcome.exitCode;
     if (!outcome.success && outcome.signal !== undefined) {
       finished.signal = signalNames.get(outcome.signal) ?? `SIG${outcome.signal}`;
@@ -234,7 +233,7 @@ class Run {
     return finished;
   }
 
-  #failed(errorType: ErrorType | undefined, errorMessage: string | undefined): Finished {
+  #ending(errorType: ErrorType | undefined, errorMessage: string | undefined): Finished {
     const now = performance.now();
     return create(FinishedSchema, {
       stdoutTruncated: this.#truncated.stdout,
