@@ -10,6 +10,8 @@ export interface Spec {
   readonly stdin?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly secrets?: Readonly<Record<string, string>>;
+  readonly maskSecrets?: boolean;
   readonly limits?: Readonly<Record<string, string | number>>;
   readonly artifacts?: readonly string[];
   readonly metadata?: Readonly<Record<string, string>>;

@@ -8,6 +8,7 @@ import type { Flags } from "./command.ts";
 import { usageFailure } from "./failure.ts";
 import { detectLanguage, findLanguage, isNamedFor } from "./language.ts";
 import type { LimitWords } from "./outcome.ts";
+import { isFromStdin, readSecrets } from "./secrets.ts";
 import { formatBytes, formatSpan, parseBytes, parseCount, parseDurationMs } from "./size.ts";
 import { asText, isPiped, readSource, readStdin } from "./stdin.ts";
 
@@ -33,6 +34,18 @@ export const runFlags = {
     default: [],
     hint: "K=V",
     help: "an environment variable",
+  },
+  secret: {
+    type: "string",
+    multiple: true,
+    default: [],
+    hint: "NAME",
+    help: "one that is kept nowhere, its value from here; or NAME=@FILE, NAME=-",
+  },
+  "mask-secrets": {
+    type: "boolean",
+    default: false,
+    help: "write *** for secrets in output and text artifacts",
   },
   file: {
     type: "string",
@@ -73,6 +86,8 @@ export interface RunValues {
   readonly stdin?: string | undefined;
   readonly arg: readonly string[];
   readonly env: readonly string[];
+  readonly secret: readonly string[];
+  readonly "mask-secrets": boolean;
   readonly file: readonly string[];
   readonly artifact: readonly string[];
   readonly timeout?: string | undefined;
@@ -120,6 +135,7 @@ export async function readRequest(
       "The language of a program on standard input cannot be told: give it with -l.",
     );
   }
+  const holds = stdinHolds(path, values.secret);
   const { limits, limitWords } = parseLimits(values);
   const places = parseArtifacts(values.artifact);
   const env = Object.fromEntries(values.env.map(parseEnv));
@@ -128,11 +144,14 @@ export async function readRequest(
     path === undefined
       ? await readStdin("the program", signal)
       : await readSource(path, "the program");
-  const stdin = await readInput(values.stdin, path !== undefined, signal);
+  const secrets = await readSecrets(values.secret, signal);
+  const stdin = await readInput(values.stdin, holds, signal);
   const rest = {
     version: values.version ?? "",
     args: [...values.arg, ...args],
     env,
+    secrets,
+    maskSecrets: values["mask-secrets"],
     stdin,
     limits,
     artifacts: [...places.keys()],
@@ -165,15 +184,26 @@ function mainName(path: string | undefined, language: Language): string | undefi
   return path !== undefined && isNamedFor(path, language) ? basename(path) : undefined;
 }
 
+/** What standard input is, when it is not the program's own. */
+function stdinHolds(path: string | undefined, secrets: readonly string[]): string | undefined {
+  const holders = [
+    ...(path === undefined ? ["the program"] : []),
+    ...secrets.filter(isFromStdin).map(() => "a secret"),
+  ];
+  if (holders.length < 2) return holders[0];
+  throw usageFailure(`Standard input cannot be ${holders.slice(0, 2).join(" and ")} at once.`);
+}
+
 async function readInput(
   flag: string | undefined,
-  isFree: boolean,
+  holds: string | undefined,
   signal: AbortSignal,
 ): Promise<string> {
   const what = "the program's input";
   if (flag !== undefined && flag !== "-") return asText(await readSource(flag, "--stdin"), what);
-  if (flag === "-" && !isFree) throw usageFailure("Standard input holds the program already.");
-  if (!isFree || (flag === undefined && !isPiped())) return "";
+  if (flag === "-" && holds !== undefined)
+    throw usageFailure(`Standard input holds ${holds} already.`);
+  if (holds !== undefined || (flag === undefined && !isPiped())) return "";
   return asText(await readStdin(what, signal), what);
 }
 

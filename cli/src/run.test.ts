@@ -37,6 +37,8 @@ const programs: Readonly<Record<string, FakeBody>> = {
     const env = Object.entries(spec.env).map((pair) => pair.join("="));
     stdout(JSON.stringify({ args: spec.args, env, stdin: spec.stdin, version: spec.version }));
   },
+  secrets: async ({ spec: { secrets, maskSecrets, stdin, env: given }, stdout }) =>
+    stdout(JSON.stringify({ secrets, maskSecrets, stdin, env: given })),
   names: async ({ spec, stdout }) => {
     const files = spec.files.map(
       (file) => `${file.name}:${Buffer.from(file.body.value ?? "").toString()}`,
@@ -150,6 +152,72 @@ test("arguments, environment and version reach the program", async () => {
     version: "3.11",
   });
 });
+
+test("secrets come from the environment, files and standard input", async () => {
+  const cwd = freshFolder();
+  writeFileSync(join(cwd, "main.py"), "secrets");
+  writeFileSync(join(cwd, "key.pem"), "line one\nline two\r\n");
+  const flags = [
+    "--secret",
+    "TOKEN",
+    "--secret",
+    "KEY=@key.pem",
+    "--secret",
+    "PIPED=-",
+    "--mask-secrets",
+  ];
+  const started = { cwd, env: { ...env, TOKEN: "a=b\n" }, input: "typed\n" };
+  const { stdout, stderr } = await syla(["run", "main.py", ...flags], started);
+  assert.equal(stderr, "");
+  assert.deepEqual(JSON.parse(stdout), {
+    secrets: { TOKEN: "a=b\n", KEY: "line one\nline two", PIPED: "typed" },
+    maskSecrets: true,
+    stdin: "",
+    env: {},
+  });
+});
+
+test("without --mask-secrets nothing is masked, and standard input stays the program's", async () => {
+  const cwd = freshFolder();
+  writeFileSync(join(cwd, "main.py"), "secrets");
+  const started = { cwd, env: { ...env, TOKEN: "hidden" }, input: "Ada\n" };
+  const { stdout } = await syla(["run", "main.py", "--secret", "TOKEN"], started);
+  const { secrets, maskSecrets, stdin } = JSON.parse(stdout);
+  assert.deepEqual([secrets, maskSecrets, stdin], [{ TOKEN: "hidden" }, false, "Ada\n"]);
+});
+
+const secretMistakes: readonly (readonly [flags: string[], message: RegExp])[] = [
+  [["--secret", "TOKEN=hidden"], /Cannot take --secret: every process .* can read a command line/],
+  [["--secret", "hidden"], /Cannot take --secret: the environment has no variable of that name\./],
+  [
+    ["--secret", "T", "--secret", "hidden"],
+    /Cannot take --secret number 2: the environment has no variable/,
+  ],
+  [
+    ["--secret", "T", "--secret", "T"],
+    /Cannot take --secret number 2: one before has the same name\./,
+  ],
+  [["--secret", "=hidden"], /Cannot read --secret: write NAME, NAME=@FILE or NAME=-\./],
+  [["--secret", "T=@none"], /Cannot read the value of --secret 'none': there is no such file\./],
+  [
+    ["--secret", "T=-", "--secret", "U=-"],
+    /Standard input cannot be a secret and a secret at once\./,
+  ],
+  [["--secret", "T=-", "--stdin", "-"], /Standard input holds a secret already\./],
+];
+
+for (const [flags, message] of secretMistakes) {
+  test(`'${flags.join(" ")}' is a mistake, told without what may be a secret`, async () => {
+    const cwd = freshFolder();
+    writeFileSync(join(cwd, "main.py"), "secrets");
+    const there = { ...env, T: "hidden" };
+    const { code, stdout, stderr } = await syla(["run", "main.py", ...flags], { cwd, env: there });
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+    assert.match(stderr, /^syla: [^\n]+\n$/);
+    assert.match(stderr, message);
+    assert.doesNotMatch(stderr, /hidden/);
+  });
+}
 
 test("what is piped in is the program's standard input", async () => {
   const cwd = freshFolder();

@@ -23,13 +23,15 @@ export const run: Command = {
   about: `Runs a program in a fresh jail. Its output streams here, its exit code is the command's, and
 what is piped in is its standard input. 128+n tells a signal, 124 a limit of time, 125 that the
 platform could not run it, 2 a mistake on the command line. KB and MB are powers of 1000, KiB
-and MiB of 1024.`,
+and MiB of 1024. A secret's value is never given on the command line, which every process on the
+machine can read: it is taken from a variable, a file, or (NAME=-) standard input.`,
   flags: runFlags,
   examples: [
     ["syla run examples/primes.py", "the language is told by the file's ending"],
     ["echo 'print(6*7)' | syla run -l python -", "a program from standard input"],
     ["sort -u words.txt | syla run count.rb", "standard input goes to the program"],
     ["syla run main.c --timeout 5s --memory 64MiB -- 10 20", "with limits and arguments"],
+    ["syla run deploy.sh --secret TOKEN --mask-secrets", "with $TOKEN, which the output hides"],
     ["syla run plot.py --file data.csv --artifact plot.png=out.png", "files in, files out"],
   ],
   execute,

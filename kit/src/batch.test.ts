@@ -106,25 +106,69 @@ test("close() writes what waits and refuses what comes", async () => {
   assert.deepEqual(await Promise.all(waiting), [0, 1]);
 });
 
-test("lingerMs holds the first item back for others, unless a batch is full", async () => {
+test("items that linger go together when the first has waited, or with one that does not, or when full", async () => {
   const clock = createDrivenClock();
-  const batches: number[] = [];
+  const batches: number[][] = [];
   const writer = createBatchWriter<number, number>({
     batchMax: 3,
     queueMax: 10,
-    lingerMs: 5,
     clock,
     write: async (items) => {
-      batches.push(items.length);
+      batches.push([...items]);
       return items;
     },
   });
-  const first = writer.write(1);
+  const linger = (item: number) => writer.write(item, { lingerMs: 5 });
+  const first = linger(1);
   await clock.advance(4);
-  const second = writer.write(2);
+  const second = linger(2);
+  await clock.advance(0);
   assert.deepEqual(batches, []);
   await clock.advance(1);
-  await Promise.all([first, second]);
-  await Promise.all([3, 4, 5].map((item) => writer.write(item)));
-  assert.deepEqual(batches, [2, 3]);
+  assert.deepEqual(await Promise.all([first, second]), [1, 2]);
+  assert.deepEqual(await Promise.all([linger(3), writer.write(4)]), [3, 4]);
+  assert.deepEqual(await Promise.all([5, 6, 7].map(linger)), [5, 6, 7]);
+  assert.deepEqual(batches, [
+    [1, 2],
+    [3, 4],
+    [5, 6, 7],
+  ]);
+});
+
+test("flush() writes what lingers, and resolves after it, whatever became of it", async () => {
+  const written: number[] = [];
+  const writer = createBatchWriter<number, number>({
+    batchMax: 3,
+    queueMax: 10,
+    clock: createDrivenClock(),
+    write: async (items) => {
+      written.push(...items);
+      if (items.includes(2)) throw new Error("no");
+      return items;
+    },
+  });
+  await writer.flush();
+  const first = writer.write(1, { lingerMs: 60_000 });
+  await writer.flush();
+  assert.deepEqual([written, await first], [[1], 1]);
+  const second = assert.rejects(writer.write(2, { lingerMs: 60_000 }), /no/);
+  await writer.flush();
+  assert.deepEqual(written, [1, 2]);
+  await second;
+});
+
+test("a batch is no heavier than weightMax, unless it is one item", async () => {
+  const batches: number[][] = [];
+  const writer = createBatchWriter<number, number>({
+    batchMax: 10,
+    queueMax: 10,
+    weigh: (item) => item,
+    weightMax: 5,
+    write: async (items) => {
+      batches.push([...items]);
+      return items;
+    },
+  });
+  await Promise.all([1, 2, 3, 9, 5, 1].map((item) => writer.write(item)));
+  assert.deepEqual(batches, [[1, 2], [3], [9], [5], [1]]);
 });

@@ -91,7 +91,7 @@ function convert(setting: Setting, given: unknown): SettingValue | undefined {
     case "string":
       return typeof given === "string" ? given : undefined;
     case "bool":
-      return typeof given === "boolean" ? given : { true: true, false: false }[String(given)];
+      return typeof given === "string" ? { true: true, false: false }[given] : bool(given);
     case "int":
       return wholeNumber(given);
     case "duration":
@@ -105,6 +105,10 @@ function convert(setting: Setting, given: unknown): SettingValue | undefined {
   }
 }
 
+function bool(given: unknown): boolean | undefined {
+  return typeof given === "boolean" ? given : undefined;
+}
+
 function wholeNumber(given: unknown): number | undefined {
   if (typeof given === "string" && !/^-?\d{1,15}$/.test(given)) return undefined;
   const number = typeof given === "string" || typeof given === "number" ? Number(given) : NaN;
@@ -112,7 +116,8 @@ function wholeNumber(given: unknown): number | undefined {
 }
 
 function quantity(given: unknown, units: Readonly<Record<string, number>>): number | undefined {
-  const [, amount, unit = ""] = /^(\d{1,12}(?:\.\d{1,6})?) ?([A-Za-z]+)$/.exec(String(given)) ?? [];
+  const text = typeof given === "string" ? given : "";
+  const [, amount, unit = ""] = /^(\d{1,12}(?:\.\d{1,6})?) ?([A-Za-z]+)$/.exec(text) ?? [];
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
   return amount === undefined || factor === undefined
     ? undefined

@@ -4,6 +4,7 @@ import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
 import { createValidator, type Violation as RuleViolation } from "@bufbuild/protovalidate";
 import type { Interceptor, StreamCall, UnaryCall } from "./dispatch.ts";
 import { SylaError, type Violation } from "./error.ts";
+import { plainCheck } from "./plainly-valid.ts";
 
 const violationsMax = 20;
 
@@ -54,7 +55,13 @@ export function invalidRequest(violations: readonly Violation[]): SylaError {
 /** The interceptor that refuses requests which break the contract's rules. */
 export function validation(): Interceptor {
   const validator = createValidator();
-  const check = (schema: DescMessage, message: Message): void => {
+  const checkOf = (schema: DescMessage) => {
+    const isPlainlyValid = plainCheck(schema);
+    return (message: Message): void => {
+      if (!isPlainlyValid(message)) validate(schema, message);
+    };
+  };
+  const validate = (schema: DescMessage, message: Message): void => {
     const result = validator.validate(schema, message);
     if (result.kind === "valid") return;
     if (result.kind === "invalid") throw invalidRequest(result.violations.map(toViolation));
@@ -63,21 +70,18 @@ export function validation(): Interceptor {
   return {
     name: "validation",
     unary: (method: DescMethod, next: UnaryCall): UnaryCall => {
+      const check = checkOf(method.input);
       return (request, context) => {
-        check(method.input, request);
+        check(request);
         return next(request, context);
       };
     },
     stream: (method: DescMethod, next: StreamCall): StreamCall => {
+      const check = checkOf(method.input);
       return (request, context) => {
-        if (!(Symbol.asyncIterator in request)) {
-          check(method.input, request);
-          return next(request, context);
-        }
-        return next(
-          checkEach(request, (message) => check(method.input, message)),
-          context,
-        );
+        if (Symbol.asyncIterator in request) return next(checkEach(request, check), context);
+        check(request);
+        return next(request, context);
       };
     },
   };

@@ -2,7 +2,7 @@
 // everything works without a restart. The disk is a small tmpfs, so only root can make it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -13,11 +13,18 @@ import { eventually } from "./shared.ts";
 const diskMiB = 200;
 const spec = { language: "python", code: "print('x' * 200_000)" };
 
-/** Takes all the room that is left on a disk. */
+/** Takes the room that is left on a disk, whoever else takes of it meanwhile. */
 function fill(directory: string): string {
-  const { bavail, bsize } = statfsSync(directory);
   const file = join(directory, "filler");
-  writeFileSync(file, Buffer.alloc(Math.max(0, bavail * bsize - 4096)));
+  const descriptor = openSync(file, "w");
+  for (let bytes = 1024 ** 2; bytes >= 4096;) {
+    try {
+      writeSync(descriptor, Buffer.alloc(bytes));
+    } catch {
+      bytes /= 2;
+    }
+  }
+  closeSync(descriptor);
   return file;
 }
 

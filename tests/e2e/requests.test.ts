@@ -39,6 +39,26 @@ const invalid: Readonly<Record<string, readonly [spec: unknown, pointers: readon
   "an environment that is a list": [{ ...fine, env: [] }, ["/env"]],
   "a variable that is a number": [{ ...fine, env: { A: 1 } }, ["/env/A"]],
   "a variable with a slash in its name": [{ ...fine, env: { "a/b~c": "x" } }, ["/env/a~1b~0c"]],
+  "secrets that are a list": [{ ...fine, secrets: [] }, ["/secrets"]],
+  "a secret that is a number": [{ ...fine, secrets: { A: 1 } }, ["/secrets/A"]],
+  "a secret with a NUL": [{ ...fine, secrets: { A: "a\0b" } }, ["/secrets/A"]],
+  "a secret with a dash in its name": [{ ...fine, secrets: { "A-B": "x" } }, ["/secrets/A-B"]],
+  "too many secrets": [
+    { ...fine, secrets: Object.fromEntries(Array.from({ length: 65 }, (_, n) => [`A${n}`, ""])) },
+    ["/secrets"],
+  ],
+  "secrets of more bytes than are kept": [
+    { ...fine, secrets: { A: "x".repeat(40_000), B: "x".repeat(40_000) } },
+    ["/secrets"],
+  ],
+  "a name in both env and secrets": [
+    { ...fine, env: { A: "1", B: "2" }, secrets: { A: "x", C: "y" } },
+    ["/secrets/A"],
+  ],
+  "a secret too short to be masked": [
+    { ...fine, secrets: { A: "abc", B: "abcd" }, maskSecrets: true },
+    ["/secrets/A"],
+  ],
   "a wall time that is a number": [{ ...fine, limits: { wallTime: 5 } }, ["/limits/wallTime"]],
   "a wall time without a unit": [{ ...fine, limits: { wallTime: "5" } }, ["/limits/wallTime"]],
   "a wall time of nothing": [{ ...fine, limits: { wallTime: "0s" } }, ["/limits/wallTime"]],
@@ -73,7 +93,7 @@ test("neither code nor files, or both, is refused for the request as a whole", a
   for (const spec of [{ language: "bash" }, { ...fine, files }]) {
     const problem = await refusal(await post(platform(), path, spec), 400, "invalid_request");
     assert.deepEqual(pointers(problem), [""]);
-    assert.match(problem.errors?.[0]?.detail ?? "", /either code or files/);
+    assert.match(problem.errors?.[0]?.detail ?? "", /one of code, files/);
   }
 });
 

@@ -13,10 +13,9 @@ import {
   ExecutionEventSchema,
   ExecutionSchema,
   ExecutionService,
-  type ExecutionSpec,
-  ExecutionSpecSchema,
   type LanguageSchema,
 } from "@syla/contract/syla/execution/v1/execution";
+import { type ExecutionSpec, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 
 /** What a fake program sees and can do. */

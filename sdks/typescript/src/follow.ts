@@ -1,11 +1,8 @@
 // An execution's events as one unbroken sequence. They are numbered and stored by the platform, so a connection that
 // breaks costs nothing: the next one asks for what comes after the last number seen.
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  ExecutionEvent,
-  ExecutionService,
-  ExecutionSpecSchema,
-} from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import type { Client } from "./call.ts";
 import { SylaError } from "./error.ts";
 

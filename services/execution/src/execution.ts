@@ -5,17 +5,18 @@
 //
 // What is durable when: a queued execution before it is acknowledged; a followed one before its first event; one that
 // a caller waits for after `recordAfterMs` as RUNNING, or else once at its end, on its way while the answer is.
-// Events of a long run are written as it goes, so that a crash loses moments and not the log.
+// Events of a long run are written as it goes, so that a crash loses moments and not the log. Secrets are in memory
+// only, so an execution that has some cannot wait for the next start of the platform: it is LOST.
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Execution,
   type ExecutionEvent,
   ExecutionSchema,
-  type ExecutionSpec,
   Execution_Status as Status,
 } from "@syla/contract/syla/execution/v1/execution";
-import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
+import type { Finished, SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import type { Clock } from "@syla/kit/clock";
@@ -25,16 +26,19 @@ import type { Log } from "@syla/kit/log";
 import type { ExecutionConfig } from "./config.ts";
 import { EventLog } from "./event-log.ts";
 import type { History } from "./history.ts";
-import { OutputChunker } from "./output.ts";
+import { createMask } from "./mask.ts";
 import {
   collectOutput,
   failedRun,
   finishExecution,
+  isCutOff,
   type RunEnd,
   runRequest,
   toArtifact,
 } from "./outcome.ts";
 import { type Bytes, type Place, RunQueue } from "./queue.ts";
+import { RunOutput } from "./run-output.ts";
+import { namesSecrets, type Secrets, withholdSecrets } from "./secrets.ts";
 import { specBytes } from "./spec-rules.ts";
 
 export interface ExecutionsOptions {
@@ -48,7 +52,10 @@ export interface ExecutionsOptions {
 /** One execution while it lives in this process. */
 interface Live {
   readonly execution: Execution;
+  /** It may be written down, so it names the secrets and does not have them. */
   readonly spec: ExecutionSpec;
+  /** Until it has ended; never there for what an earlier start of the platform accepted. */
+  secrets: Secrets | undefined;
   readonly log: EventLog;
   /** Ends the run from outside. */
   readonly stop: AbortController;
@@ -59,11 +66,18 @@ interface Live {
   savedEvents: number;
   /** Resolves when nothing of it is being written; writes go one after another, so the log has no gaps. */
   saving: Promise<void>;
-  /** Resolves with the execution and its output once it has ended; never rejects. */
-  ended: Promise<Execution>;
+  /** Resolves once it has ended; never rejects. */
+  ended: Promise<void>;
 }
 
-type Stream = "stdout" | "stderr";
+/** What makes a Live. */
+interface Entry {
+  readonly execution: Execution;
+  readonly spec: ExecutionSpec;
+  readonly secrets: Secrets | undefined;
+  readonly queued: boolean;
+  readonly bytes: Bytes;
+}
 
 /** Why a run is ended when the platform stops; any other reason is its owner's. */
 const stopping = Symbol("the platform is stopping");
@@ -72,6 +86,11 @@ const isStopping = (signal: AbortSignal): boolean => signal.reason === stopping;
 
 function stoppedBy(signal: AbortSignal): RunEnd {
   return { kind: isStopping(signal) ? "lost" : "cancelled" };
+}
+
+/** An execution as it is answered. */
+function withOutput({ execution, log }: Live): Execution {
+  return { ...execution, ...collectOutput(log.events) };
 }
 
 /** Resolves when a signal is aborted. */
@@ -124,11 +143,9 @@ export class Executions {
     const one = this.#accept(spec, false);
     const unlink = context.onAbort(() => one.stop.abort());
     this.#start(one);
-    try {
-      return await one.ended;
-    } finally {
-      unlink();
-    }
+    await one.ended;
+    unlink();
+    return withOutput(one);
   }
 
   /** Runs one and follows it; it is durable before its first event. A caller that leaves cancels it. */
@@ -150,7 +167,7 @@ export class Executions {
   async getExecution(id: string): Promise<Execution> {
     const one = this.#live.get(id);
     if (one === undefined) return this.#options.history.get(id);
-    return { ...one.execution, ...collectOutput(one.log.events) };
+    return withOutput(one);
   }
 
   /** Ends one that has not ended, and answers it as it then is. */
@@ -158,7 +175,8 @@ export class Executions {
     const one = this.#live.get(id);
     if (one === undefined) return this.#options.history.get(id);
     one.stop.abort();
-    return one.ended;
+    await one.ended;
+    return withOutput(one);
   }
 
   /** Follows one from the event after a number. */
@@ -175,7 +193,8 @@ export class Executions {
   /** Takes up what dead processes left: what was queued is queued here, what was running is LOST. */
   async recover(): Promise<void> {
     for (const { execution, spec } of await this.#options.history.adopt()) {
-      const one = this.#enter(execution, spec, true);
+      const bytes = this.#bytesOf(spec);
+      const one = this.#enter({ execution, spec, secrets: undefined, queued: true, bytes });
       // Its first event is in the history already.
       one.savedEvents = 1;
       this.#start(one);
@@ -205,7 +224,8 @@ export class Executions {
     if (this.#draining) {
       throw new SylaError("shutting_down", "Cannot accept an execution: the platform is stopping.");
     }
-    this.#queue.assertRoom(this.#bytesOf(spec));
+    const bytes = this.#bytesOf(spec);
+    this.#queue.assertRoom(bytes);
     this.#options.history.assertRoom();
     const execution = create(ExecutionSchema, {
       id: uuidv7(),
@@ -214,20 +234,19 @@ export class Executions {
       createdAt: timestampFromMs(this.#options.clock.now()),
       metadata: spec.metadata,
     });
-    return this.#enter(execution, spec, queued);
+    return this.#enter({ execution, ...withholdSecrets(spec), queued, bytes });
   }
 
-  #enter(execution: Execution, spec: ExecutionSpec, queued: boolean): Live {
+  #enter({ bytes, ...entry }: Entry): Live {
+    const { execution } = entry;
     const one: Live = {
-      execution,
-      spec,
+      ...entry,
       log: new EventLog(),
       stop: new AbortController(),
-      place: this.#queue.enter(this.#bytesOf(spec)),
-      queued,
+      place: this.#queue.enter(bytes),
       savedEvents: 0,
       saving: Promise.resolve(),
-      ended: Promise.resolve(execution),
+      ended: Promise.resolve(),
     };
     this.#live.set(execution.id, one);
     this.#setStatus(one, Status.PENDING, "");
@@ -251,7 +270,8 @@ export class Executions {
       const events = one.log.events.slice(one.savedEvents);
       const pending = one.execution.status === Status.PENDING;
       const spec = pending ? one.spec : undefined;
-      await this.#options.history.save({ execution: one.execution, spec, events });
+      // As it is with these events: it goes on while it waits to be written.
+      await this.#options.history.save({ execution: { ...one.execution }, spec, events });
       one.savedEvents += events.length;
     });
     one.saving = written.catch(() => undefined);
@@ -262,7 +282,7 @@ export class Executions {
     one.ended = this.#runToEnd(one);
   }
 
-  async #runToEnd(one: Live): Promise<Execution> {
+  async #runToEnd(one: Live): Promise<void> {
     const { clock } = this.#options;
     const end = await this.#waitAndRun(one).catch((thrown: unknown) => {
       const error = toSylaError(thrown);
@@ -270,17 +290,17 @@ export class Executions {
         this.#options.log.error({ error: error.cause }, "a run failed");
       return failedRun(error);
     });
+    one.secrets = undefined;
     one.place.release();
     if (end.kind === "kept") {
       one.place.forget();
       one.log.close();
       this.#live.delete(one.execution.id);
-      return one.execution;
+      return;
     }
     finishExecution(one.execution, end, clock.now());
     one.log.append({ case: "finished", value: one.execution }, clock.now());
     one.log.close();
-    const answer = { ...one.execution, ...collectOutput(one.log.events) };
     // Until history has the end, this process answers for the execution.
     void this.#save(one)
       .catch((error: unknown) =>
@@ -290,14 +310,16 @@ export class Executions {
         this.#live.delete(one.execution.id);
         one.place.forget();
       });
-    return answer;
   }
 
   async #waitAndRun(one: Live): Promise<RunEnd> {
     const { signal } = one.stop;
+    if (one.secrets === undefined && namesSecrets(one.spec)) return { kind: "forgotten" };
     await Promise.race([one.place.turn, aborted(signal)]);
-    if (signal.aborted)
-      return one.queued && isStopping(signal) ? { kind: "kept" } : stoppedBy(signal);
+    if (signal.aborted) {
+      if (!one.queued || !isStopping(signal)) return stoppedBy(signal);
+      return { kind: namesSecrets(one.spec) ? "forgotten" : "kept" };
+    }
     const { clock, config } = this.#options;
     one.execution.startedAt = timestampFromMs(clock.now());
     const recording = setInterval(() => this.#record(one), config.recordAfterMs);
@@ -321,8 +343,15 @@ export class Executions {
 
   async #run(one: Live): Promise<RunEnd> {
     const { clock, config, sandbox } = this.#options;
-    const output = { stdout: this.#chunker(one, "stdout"), stderr: this.#chunker(one, "stderr") };
-    const request = runRequest(one.spec, config);
+    const { secrets = {}, spec } = one;
+    const output = new RunOutput({
+      emit: (stream, chunk) => one.log.append({ case: stream, value: chunk }, clock.now()),
+      lingerMs: config.chunkLingerMs,
+      chunkBytesMax: config.chunkBytesMax,
+      mask: spec.maskSecrets ? createMask(Object.values(secrets)) : undefined,
+    });
+    const request = runRequest(spec, { config, secrets });
+    let finished: Finished | undefined;
     try {
       for await (const { event } of sandbox.run(request, { signal: one.stop.signal })) {
         switch (event.case) {
@@ -334,33 +363,25 @@ export class Executions {
             break;
           case "stdout":
           case "stderr":
-            // What waits of the other stream was written before, and stays before.
-            output[event.case === "stdout" ? "stderr" : "stdout"].giveWay();
-            output[event.case].write(event.value);
+            output.write(event.case, event.value);
             break;
-          case "artifact":
-            output.stdout.flush();
-            output.stderr.flush();
-            one.log.append({ case: "artifact", value: toArtifact(event.value) }, clock.now());
+          case "artifact": {
+            output.flush();
+            const artifact = output.artifact(toArtifact(event.value));
+            one.log.append({ case: "artifact", value: artifact }, clock.now());
             break;
+          }
           case "finished":
-            return { kind: "finished", finished: event.value };
+            // The stream ends after it. To leave it here would be to end a call that is not over.
+            finished = event.value;
+            break;
           default:
         }
       }
     } finally {
-      output.stdout.end();
-      output.stderr.end();
+      output.end({ cut: finished === undefined || isCutOff(finished) });
     }
+    if (finished !== undefined) return { kind: "finished", finished };
     return failedRun(new SylaError("internal", "The sandbox ended the run without saying how."));
-  }
-
-  #chunker(one: Live, stream: Stream): OutputChunker {
-    const { clock, config } = this.#options;
-    return new OutputChunker({
-      emit: (value) => one.log.append({ case: stream, value }, clock.now()),
-      lingerMs: config.chunkLingerMs,
-      chunkBytesMax: config.chunkBytesMax,
-    });
   }
 }

@@ -56,3 +56,18 @@ test("History answers a filter with NUL as the caller's error", async () => {
   const asked = history.list({ pageSize: 0, pageToken: "", filter: 'language = "a\0b"' });
   await assert.rejects(asked, { code: "invalid_filter" });
 });
+
+test("History lists an execution whose end is on its way to the database", async () => {
+  const execution = create(ExecutionSchema, { id: uuidv7(), status: Status.FAILED });
+  const saved = history.save({ execution, spec: undefined, events: [] });
+  const { executions } = await history.list({
+    pageSize: 0,
+    pageToken: "",
+    filter: "status = FAILED",
+  });
+  assert.deepEqual(
+    executions.map(({ id }) => id),
+    [execution.id],
+  );
+  await saved;
+});

@@ -4,9 +4,9 @@
 import type {
   Execution,
   ExecutionEvent,
-  ExecutionSpec,
   ListExecutionsRequest,
 } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
 import { Execution_Status as Status } from "@syla/contract/syla/execution/v1/execution";
 import type { BatchWriter } from "@syla/kit/batch";
 import { createBatchWriter } from "@syla/kit/batch";
@@ -21,6 +21,7 @@ import {
   adoptPending,
   type HistoryItem,
   insertHistory,
+  itemBytes,
   listExecutions,
   readEvents,
   readExecution,
@@ -47,6 +48,13 @@ const pollMs = 500;
 const retryFirstMs = 100;
 const retryMostMs = 5000;
 const batchMax = 256;
+/** Of output in one statement: it is in memory several times over while it is on its way. */
+const batchBytesMax = 4 * 1024 ** 2;
+/**
+ * How long an end, which nobody waits for, waits for others to be written with. Measured with 8 callers: PostgreSQL's
+ * processor time for an execution went from 0.51 to 0.19 ms, with one caller from 0.60 to 0.28.
+ */
+const endLingerMs = 20;
 const queueMax = 20_000;
 
 /** Whether an execution has ended for good. */
@@ -68,6 +76,9 @@ export class History {
       write: (items) => this.#insert(items),
       batchMax,
       queueMax,
+      weigh: itemBytes,
+      weightMax: batchBytesMax,
+      clock: options.clock,
     });
   }
 
@@ -84,7 +95,7 @@ export class History {
   /** Writes an execution as it now is, and events of it; durable when it resolves. */
   async save(item: HistoryItem): Promise<void> {
     if (!isOver(item.execution.status)) {
-      await this.#write(item);
+      await this.#write(item, 0);
       return;
     }
     this.#unsaved += 1;
@@ -95,8 +106,8 @@ export class History {
     }
   }
 
-  async #write(item: HistoryItem): Promise<void> {
-    const refused = await this.#writer.write(item);
+  async #write(item: HistoryItem, lingerMs: number): Promise<void> {
+    const refused = await this.#writer.write(item, { lingerMs });
     if (refused !== undefined) throw refused;
   }
 
@@ -123,7 +134,7 @@ export class History {
   async #saveUntilDone(item: HistoryItem): Promise<void> {
     for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMostMs)) {
       try {
-        await this.#write(item);
+        await this.#write(item, endLingerMs);
         return;
       } catch (thrown) {
         const error = toSylaError(thrown);
@@ -179,6 +190,8 @@ export class History {
     );
     const query = `executions:${request.filter}`;
     const before = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, query);
+    // Whoever was answered an execution finds it in the list.
+    await this.#writer.flush();
     const found = await listExecutions(sql, { comparisons, before, limit: pageSize + 1 });
     const executions = found.slice(0, pageSize);
     const last = executions.at(-1);
@@ -189,10 +202,13 @@ export class History {
   /** Marks what dead processes were running as LOST, and answers what they had queued, now this process's. */
   async adopt(): Promise<{ execution: Execution; spec: ExecutionSpec }[]> {
     const { sql, clock, instanceId, instanceDeadMs } = this.#options;
-    for (const { execution, eventCount } of await takeRunning(sql, instanceId, instanceDeadMs)) {
-      const event = loseExecution(execution, eventCount + 1, clock.now());
-      await this.save({ execution, spec: undefined, events: [event] });
-    }
+    const lost = await takeRunning(sql, instanceId, instanceDeadMs);
+    await Promise.all(
+      lost.map(({ execution, eventCount }) => {
+        const event = loseExecution(execution, eventCount + 1, clock.now());
+        return this.save({ execution, spec: undefined, events: [event] });
+      }),
+    );
     return adoptPending(sql, instanceId, instanceDeadMs);
   }
 

@@ -1,6 +1,6 @@
 // Which language a spec means. It is asked before anything is queued, so that a wrong one is the caller's error and not
 // a failed execution; the sandbox alone knows what there is and how versions are selected.
-import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   ExecutionEventSchema,
   ExecutionSchema,
   Execution_Status as Status,
 } from "@syla/contract/syla/execution/v1/execution";
+import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { FinishedSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { defaultsOf } from "@syla/kit/config";
 import { SylaError } from "@syla/kit/error";
-import { collectOutput, failedRun, finishExecution } from "./outcome.ts";
+import { executionSettings } from "./config.ts";
+import { collectOutput, failedRun, finishExecution, isCutOff, runRequest } from "./outcome.ts";
 import { toChunk } from "./output.ts";
 
 function started() {
@@ -57,6 +60,32 @@ test("finishExecution() tells a cancelled run from one that could not be had", (
   assert.equal(failed.errorMessage, "No jail.");
 });
 
+test("finishExecution() says of a run whose secrets were forgotten that it is lost, and why", () => {
+  const forgotten = create(ExecutionSchema, { createdAt: timestampFromMs(1000) });
+  finishExecution(forgotten, { kind: "forgotten" }, 1040);
+  assert.equal(forgotten.status, Status.LOST);
+  assert.equal(forgotten.errorType, "lost");
+  assert.match(forgotten.errorMessage ?? "", /its secrets were in memory only/);
+});
+
+test("isCutOff() tells a program that came to its own end from one that did not", () => {
+  const cutOff = (finished: MessageInitShape<typeof FinishedSchema>) =>
+    isCutOff(create(FinishedSchema, finished));
+  assert.equal(cutOff({ exitCode: 0 }), false);
+  assert.equal(cutOff({ exitCode: 3, errorType: "exit_code" }), false);
+  assert.equal(cutOff({ signal: "SIGKILL", errorType: "timeout" }), true);
+  assert.equal(cutOff({ exitCode: 1, stdoutTruncated: true }), true);
+});
+
+test("runRequest() puts secrets into the program's environment", () => {
+  const spec = create(ExecutionSpecSchema, { env: { A: "1" }, secrets: { TOKEN: "" } });
+  const { env } = runRequest(spec, {
+    config: defaultsOf(executionSettings),
+    secrets: { TOKEN: "value" },
+  });
+  assert.deepEqual(env, { A: "1", TOKEN: "value" });
+});
+
 test("collectOutput() gives text as text and other bytes as bytes, each stream by itself", () => {
   const events = [
     create(ExecutionEventSchema, { event: { case: "stdout", value: toChunk(Buffer.from("a€")) } }),
@@ -69,4 +98,12 @@ test("collectOutput() gives text as text and other bytes as bytes, each stream b
   assert.equal(output.stdout, "a€b");
   assert.equal(output.stderr, "");
   assert.deepEqual([...output.stderrBase64], [0xff]);
+});
+
+test("collectOutput() gives text whose characters came in pieces as text", () => {
+  const [first, second] = [Buffer.from("€").subarray(0, 1), Buffer.from("€").subarray(1)];
+  const events = [first, second].map((bytes) =>
+    create(ExecutionEventSchema, { event: { case: "stdout", value: toChunk(bytes) } }),
+  );
+  assert.equal(collectOutput(events).stdout, "€");
 });

@@ -8,10 +8,10 @@ import {
   type Execution,
   type ExecutionEvent,
   ExecutionMetricsSchema,
-  type ExecutionSpec,
-  type SourceFile,
+  type OutputChunk,
   Execution_Status as Status,
 } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpec, SourceFile } from "@syla/contract/syla/execution/v1/spec";
 import type {
   Artifact as SandboxArtifact,
   Finished,
@@ -20,6 +20,7 @@ import type {
 import type { SylaError } from "@syla/kit/error";
 import type { ExecutionConfig } from "./config.ts";
 import { chunkBytes } from "./output.ts";
+import type { Secrets } from "./secrets.ts";
 
 /** How a run ended, as far as this service can tell. */
 export type Ended =
@@ -27,6 +28,8 @@ export type Ended =
   | { readonly kind: "cancelled" }
   /** The platform stopped while it ran. */
   | { readonly kind: "lost" }
+  /** It waited for its turn while the platform stopped, which alone had its secrets. */
+  | { readonly kind: "forgotten" }
   | { readonly kind: "failed"; readonly error: SylaError };
 
 /** How a run ended, or that it did not begin and is kept for the next start of the platform. */
@@ -44,10 +47,21 @@ function fileContent(file: SourceFile): Uint8Array {
     : (body.value ?? new Uint8Array());
 }
 
+/** Whether a program was ended, or its output cut: what it wrote last may then be in pieces. */
+export function isCutOff({ exitCode, stdoutTruncated, stderrTruncated }: Finished): boolean {
+  return exitCode === undefined || stdoutTruncated || stderrTruncated;
+}
+
+export interface RunRequestOptions {
+  readonly config: ExecutionConfig;
+  /** The values of what the spec only names. */
+  readonly secrets: Secrets;
+}
+
 /** What the sandbox is asked: the spec with every bound filled in. A file without a name gets the language's. */
 export function runRequest(
   spec: ExecutionSpec,
-  config: ExecutionConfig,
+  { config, secrets }: RunRequestOptions,
 ): MessageInitShape<typeof RunRequestSchema> {
   const { limits } = spec;
   const files =
@@ -60,7 +74,7 @@ export function runRequest(
     files,
     stdin: Buffer.from(spec.stdin, "utf8"),
     args: spec.args,
-    env: spec.env,
+    env: { ...spec.env, ...secrets },
     artifacts: spec.artifacts,
     limits: {
       wallTime: limits?.wallTime ?? durationFromMs(config.wallTimeMs),
@@ -101,6 +115,13 @@ function endingOf(end: Ended): Ending {
         status: Status.LOST,
         errorType: "lost",
         errorMessage: "The platform stopped while this was running.",
+      };
+    case "forgotten":
+      return {
+        status: Status.LOST,
+        errorType: "lost",
+        errorMessage:
+          "The platform stopped before this began, and its secrets were in memory only.",
       };
     case "failed":
       return { status: Status.FAILED, errorType: "internal", errorMessage: end.error.message };
@@ -154,16 +175,16 @@ export type Output = Pick<
 
 /** Puts an execution's output together from its events. */
 export function collectOutput(events: Iterable<ExecutionEvent>): Output {
-  const stdout: Buffer[] = [];
-  const stderr: Buffer[] = [];
+  const stdout: OutputChunk[] = [];
+  const stderr: OutputChunk[] = [];
   const artifacts: Artifact[] = [];
   for (const { event } of events) {
-    if (event.case === "stdout") stdout.push(chunkBytes(event.value));
-    if (event.case === "stderr") stderr.push(chunkBytes(event.value));
+    if (event.case === "stdout") stdout.push(event.value);
+    if (event.case === "stderr") stderr.push(event.value);
     if (event.case === "artifact") artifacts.push(event.value);
   }
-  const out = asText(Buffer.concat(stdout));
-  const err = asText(Buffer.concat(stderr));
+  const out = joinChunks(stdout);
+  const err = joinChunks(stderr);
   return {
     stdout: out.text,
     stdoutBase64: out.bytes,
@@ -173,8 +194,13 @@ export function collectOutput(events: Iterable<ExecutionEvent>): Output {
   };
 }
 
-function asText(bytes: Buffer): { text: string; bytes: Uint8Array } {
-  return isUtf8(bytes)
-    ? { text: bytes.toString("utf8"), bytes: new Uint8Array() }
-    : { text: "", bytes };
+const noBytes = new Uint8Array();
+
+// Characters are not split over chunks of text, so those make a text as they are. Only where there is another chunk,
+// its bytes may still be part of a character.
+function joinChunks(chunks: readonly OutputChunk[]): { text: string; bytes: Uint8Array } {
+  const texts = chunks.flatMap(({ data }) => (data.case === "text" ? data.value : []));
+  if (texts.length === chunks.length) return { text: texts.join(""), bytes: noBytes };
+  const bytes = Buffer.concat(chunks.map(chunkBytes));
+  return isUtf8(bytes) ? { text: bytes.toString("utf8"), bytes: noBytes } : { text: "", bytes };
 }

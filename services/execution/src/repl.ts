@@ -1,9 +1,7 @@
 // The wire of syla.repl.v1: the original REPL endpoints, as a view of executions.
 import { create } from "@bufbuild/protobuf";
-import {
-  type ExecutionEvent,
-  ExecutionSpecSchema,
-} from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionEvent } from "@syla/contract/syla/execution/v1/execution";
+import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import {
   ExecuteResponseSchema,
   ExecuteStreamResponseSchema,

@@ -3,10 +3,10 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Execution,
   ExecutionService,
-  type ExecutionSpec,
   ListExecutionsResponseSchema,
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
 import type {
   ListLanguagesResponse as SandboxLanguages,
   SandboxService,

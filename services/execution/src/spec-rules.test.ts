@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/execution";
+import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { SylaError } from "@syla/kit/error";
 import { checkSpec, specBytes } from "./spec-rules.ts";
 
@@ -52,6 +52,14 @@ test("arguments, environment and names that no program could be started with are
   );
 });
 
+test("secrets count as the environment does, and keep to their own rules", () => {
+  const args = Array.from({ length: 13 }, () => "x".repeat(65_536));
+  const secrets = { A: "x".repeat(65_500) };
+  assert.deepEqual(faultsOf({ args }), []);
+  assert.deepEqual(faultsOf({ args, secrets }), ["/spec/args"]);
+  assert.deepEqual(faultsOf({ env: { A: "1" }, secrets }), ["/spec/secrets/A"]);
+});
+
 test("limits above those of the installation are refused, each by its name", () => {
   assert.deepEqual(faultsOf({ limits: { memoryBytes: 1000n, pids: 10 } }), []);
   assert.deepEqual(faultsOf({ limits: { memoryBytes: 1001n, pids: 11 } }), [
@@ -69,6 +77,7 @@ test("specBytes() counts every part of a spec that a caller can make large", () 
     { stdin: large },
     { args: [large] },
     { env: { A: large } },
+    { secrets: { A: large } },
     { artifacts: [large] },
     { metadata: { a: large } },
     { metadata: { [large]: "" } },

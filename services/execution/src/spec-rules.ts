@@ -5,10 +5,11 @@ import type {
   ExecutionLimits,
   ExecutionSpec,
   SourceFile,
-} from "@syla/contract/syla/execution/v1/execution";
+} from "@syla/contract/syla/execution/v1/spec";
 import type { Violation } from "@syla/kit/error";
 import { invalidRequest } from "@syla/kit/validate";
 import type { ExecutionConfig } from "./config.ts";
+import { secretFaults } from "./secrets.ts";
 
 /** What Linux allows for a part of a path (NAME_MAX) and for all of it (PATH_MAX, less the working directory). */
 const partBytesMax = 255;
@@ -30,6 +31,7 @@ export function checkSpec(spec: ExecutionSpec, pointer: string, maxima: Maxima):
   const violations = [
     ...limitFaults(spec.limits, `${pointer}/limits`, maxima),
     ...fileFaults(spec.files, `${pointer}/files`),
+    ...secretFaults(spec, `${pointer}/secrets`),
     ...startFaults(spec, `${pointer}/args`),
   ];
   if (violations.length > 0) throw invalidRequest(violations);
@@ -94,15 +96,17 @@ function firstOf(keys: readonly string[], map: ReadonlyMap<string, number>): num
 
 /** About how many bytes a spec holds in memory. */
 export function specBytes(spec: ExecutionSpec): number {
-  const { code, stdin, args, env, artifacts, metadata, files } = spec;
-  const maps = [env, metadata].flatMap((map) => Object.entries(map).flat());
+  const { code, stdin, args, env, secrets, artifacts, metadata, files } = spec;
+  const maps = [env, secrets, metadata].flatMap((map) => Object.entries(map).flat());
   const strings = [code, stdin, ...args, ...artifacts, ...maps, ...files.map(({ name }) => name)];
   const text = strings.reduce((sum, one) => sum + one.length + stringBytes, 0);
   return files.reduce((sum, { body }) => sum + (body.value?.length ?? 0), text);
 }
 
-function startFaults({ args, env, files }: ExecutionSpec, pointer: string): Violation[] {
-  const strings = [...args, ...Object.entries(env).flat(), ...files.map(({ name }) => name)];
+function startFaults(spec: ExecutionSpec, pointer: string): Violation[] {
+  const { args, env, secrets, files } = spec;
+  const variables = [env, secrets].flatMap((map) => Object.entries(map).flat());
+  const strings = [...args, ...variables, ...files.map(({ name }) => name)];
   const bytes = strings.reduce((sum, text) => sum + Buffer.byteLength(text) + stringBytes, 0);
   if (bytes <= startBytesMax) return [];
   const detail = `take ${bytes} bytes with the environment and file names, more than ${startBytesMax}`;

@@ -5,11 +5,11 @@ import {
   type ExecutionEvent,
   ExecutionEventSchema,
   ExecutionSchema,
-  type ExecutionSpec,
-  ExecutionSpecSchema,
   Execution_StatusSchema as StatusSchema,
 } from "@syla/contract/syla/execution/v1/execution";
+import { type ExecutionSpec, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { invariant } from "@syla/kit/assert";
+import { encodeByteaArray } from "@syla/kit/bytea-array";
 import type { Sql } from "@syla/kit/sql";
 import type { Comparison } from "@syla/kit/filter";
 
@@ -55,21 +55,27 @@ export async function insertHistory(
       latest.map(({ execution }) => execution.language),
       latest.map(({ execution }) => execution.errorType ?? null),
       latest.map(({ execution }) => JSON.stringify(execution.metadata)),
-      latest.map(({ spec }) =>
-        spec === undefined ? null : bytes(toBinary(ExecutionSpecSchema, spec)),
+      encodeByteaArray(
+        latest.map(({ spec }) => (spec === undefined ? null : toBinary(ExecutionSpecSchema, spec))),
       ),
-      latest.map(({ execution }) => bytes(toBinary(ExecutionSchema, execution))),
+      encodeByteaArray(latest.map(({ execution }) => toBinary(ExecutionSchema, execution))),
       instanceId,
       events.map(({ id }) => id),
       events.map(({ event }) => event.number),
-      events.map(({ event }) => bytes(toBinary(ExecutionEventSchema, event))),
+      encodeByteaArray(events.map(({ event }) => toBinary(ExecutionEventSchema, event))),
     ],
     { name: "insert_history" },
   );
 }
 
-function bytes(array: Uint8Array): Buffer {
-  return Buffer.from(array.buffer, array.byteOffset, array.byteLength);
+/** About how many bytes of output and files the events of an item hold. */
+export function itemBytes({ events }: HistoryItem): number {
+  return events.reduce((sum, { event }) => {
+    if (event.case === "stdout" || event.case === "stderr") {
+      return sum + (event.value.data.value?.length ?? 0);
+    }
+    return event.case === "artifact" ? sum + event.value.contentBase64.length : sum;
+  }, 0);
 }
 
 /** Reads one execution, without output. */

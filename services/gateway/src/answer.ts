@@ -50,21 +50,19 @@ export function sendAnswer(
 ): void {
   if (response.headersSent || response.destroyed) return;
   if (rules.draining) response.shouldKeepAlive = false;
-  // A character takes at least a byte, so short texts need no counting here.
-  const encoding =
-    answer.text.length < rules.compressBytesMin ? undefined : chooseEncoding(request);
-  if (encoding !== undefined) {
-    sendCompressed(request, response, answer, encoding).catch(() => response.destroy());
+  // A character takes at least a byte, so short texts need no counting here. They stay texts, which Node sends in one
+  // piece with the head; a large one is made bytes once.
+  if (answer.text.length < rules.compressBytesMin) {
+    writeHead(response, answer, Buffer.byteLength(answer.text), []);
+    response.end(request.method === "HEAD" ? undefined : answer.text);
     return;
   }
-  const varied = answer.text.length < rules.compressBytesMin ? [] : varies;
-  writeHead(response, answer, Buffer.byteLength(answer.text), varied);
-  response.end(request.method === "HEAD" ? undefined : answer.text);
+  sendLarge(request, response, answer).catch(() => response.destroy());
 }
 
 function writeHead(
   response: ServerResponse,
-  { status, contentType, headers }: Answer,
+  { status, contentType, headers }: Omit<Answer, "text">,
   bytes: number,
   more: readonly string[],
 ): void {
@@ -80,20 +78,24 @@ function writeHead(
   ]);
 }
 
-async function sendCompressed(
+async function sendLarge(
   request: IncomingMessage,
   response: ServerResponse,
-  answer: Answer,
-  encoding: "br" | "gzip",
+  { text, ...answer }: Answer,
 ): Promise<void> {
-  const bytes =
-    encoding === "br"
-      ? await compressBrotli(answer.text, brotliOptions)
-      : await compressGzip(answer.text, { level: 5 });
+  const encoding = chooseEncoding(request);
+  const plain = Buffer.from(text);
+  const bytes = encoding === undefined ? plain : await compress(plain, encoding);
   if (response.headersSent || response.destroyed) return;
-  const more = ["Content-Encoding", encoding, ...varies];
+  const more = encoding === undefined ? varies : ["Content-Encoding", encoding, ...varies];
   writeHead(response, answer, bytes.byteLength, more);
   response.end(request.method === "HEAD" ? undefined : bytes);
+}
+
+function compress(bytes: Buffer, encoding: "br" | "gzip"): Promise<Buffer> {
+  return encoding === "br"
+    ? compressBrotli(bytes, brotliOptions)
+    : compressGzip(bytes, { level: 5 });
 }
 
 /** The compression that a client accepts, brotli before gzip; one with `q=0` is refused. */

@@ -39,7 +39,8 @@ export async function readJson(
   return parseJson(bytes.toString("utf8"));
 }
 
-function parseJson(text: string): JsonValue {
+/** JSON from its text; throws `invalid_json`, also when an object has a key twice. */
+export function parseJson(text: string): JsonValue {
   const value = parseText(text);
   const repeated = findRepeatedKey(text);
   if (repeated === undefined) return value;
@@ -54,7 +55,9 @@ function parseText(text: string): JsonValue {
   try {
     return JSON.parse(text) as JsonValue;
   } catch (thrown) {
-    const why = thrown instanceof SyntaxError ? thrown.message : "it is not JSON";
+    const said = thrown instanceof SyntaxError ? thrown.message : "it is not JSON";
+    // It quotes what is around the fault, which may be a secret.
+    const why = said.replace(/, (?:\.{3})?"[^]*"(?:\.{3})? is not valid JSON$/, "");
     throw new SylaError("invalid_json", `Cannot read the body as JSON: ${why.toWellFormed()}.`);
   }
 }

@@ -1,6 +1,7 @@
 // Connect's own client, as a browser or a server would use it, over both protocols.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
@@ -114,6 +115,48 @@ test("A Connect call is plain JSON by curl, with zero values and without unknown
   assert.match(text, /"stderr":""/);
   assert.equal((await post(path, '{"nope":1}')).status, 400);
   assert.equal((await post(path, "{")).status, 400);
+});
+
+/** One message of a stream, in its envelope. */
+function enveloped(message: Buffer, flags = 0): Buffer {
+  const head = Buffer.alloc(5);
+  head[0] = flags;
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+test("JSON that is wrong is told with its pointer and without what may be a secret, on every protocol", async () => {
+  const wrong = Buffer.from('{"spec":{"language":"p","secrets":{"TOKEN":["hidden"]},"colour":1}}');
+  const broken = Buffer.from('{"spec":{"secrets":{"TOKEN":hidden}}}');
+  for (const [method, type, headers, pack] of [
+    ["Execute", "json", {}, (text: Buffer) => text],
+    ["Execute", "json", { "content-encoding": "gzip" }, gzipSync],
+    ["Execute", "json", { "content-encoding": "br" }, brotliCompressSync],
+    ["ExecuteStream", "connect+json", {}, enveloped],
+    [
+      "ExecuteStream",
+      "connect+json",
+      { "connect-content-encoding": "gzip" },
+      (text: Buffer) => enveloped(gzipSync(text), 1),
+    ],
+    ["ExecuteStream", "grpc-web+json", {}, enveloped],
+  ] as const) {
+    const send = async (text: Buffer) => {
+      const response = await fetch(`${baseUrl}/syla.execution.v1.ExecutionService/${method}`, {
+        method: "POST",
+        headers: { "content-type": `application/${type}`, ...headers },
+        body: pack(text),
+      });
+      const said = `${response.headers.get("grpc-message") ?? ""} ${await response.text()}`;
+      assert.doesNotMatch(said, /hidden/, `${method} as ${type}`);
+      return decodeURIComponent(said);
+    };
+    assert.match(
+      await send(wrong),
+      /Cannot accept \/spec\/secrets\/TOKEN: expected a string, got an/,
+    );
+    assert.match(await send(broken), /Cannot read the body as JSON: Unexpected token 'h'/);
+  }
 });
 
 test("Connect has no internal service and takes no GET for what has side effects", async () => {

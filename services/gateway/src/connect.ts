@@ -17,10 +17,11 @@ import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import { CallContext } from "@syla/kit/call";
 import { type BoundMethod, type Dispatcher, methodPath } from "@syla/kit/dispatch";
-import { type Status, toSylaError } from "@syla/kit/error";
+import { type Status, SylaError, toSylaError } from "@syla/kit/error";
 import { errorDetails } from "@syla/kit/grpc-status";
 import type { FastifyInstance } from "fastify";
 import { type AnswerRules, securityHeaders } from "./answer.ts";
+import { checkedBody } from "./connect-json.ts";
 import { openContext } from "./context.ts";
 import { published } from "./published.ts";
 
@@ -56,7 +57,7 @@ export function registerConnect(
         url: handler.requestPath,
         handler: (request, reply) => {
           reply.hijack();
-          serve(handler, request.raw, reply.raw, deps.answers).catch((thrown: unknown) => {
+          serve(handler, request.raw, reply.raw, deps).catch((thrown: unknown) => {
             deps.log.error({ error: thrown }, "a Connect call failed");
             reply.raw.destroy();
           });
@@ -177,20 +178,29 @@ async function serve(
   handler: UniversalHandler,
   request: IncomingMessage,
   response: ServerResponse,
-  rules: AnswerRules,
+  { answers, bodyBytesMax }: ConnectDeps,
 ): Promise<void> {
   const context = openContext(request, response, "connect");
+  const checked = checkedBody(handler.method, request, bodyBytesMax);
   const answer = await handler({
     httpVersion: request.httpVersion,
     method: request.method ?? "",
     url: new URL(request.url ?? "/", "http://syla").toString(),
     header: headersOf(request),
-    body: request,
+    body: checked === undefined ? request : withConnectErrors(checked),
     signal: context.signal,
     contextValues: createContextValues().set(callKey, context),
   });
-  if (rules.draining) response.shouldKeepAlive = false;
+  if (answers.draining) response.shouldKeepAlive = false;
   await write(answer, response);
+}
+
+async function* withConnectErrors(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (thrown) {
+    throw thrown instanceof SylaError ? toConnectError(thrown) : thrown;
+  }
 }
 
 function headersOf(request: IncomingMessage): Headers {

@@ -1,6 +1,6 @@
 // Errors as GraphQL tells them: the same facts as a problem's, in `extensions`.
 import { SylaError, toSylaError } from "@syla/kit/error";
-import type { GraphQLError, GraphQLFormattedError } from "graphql";
+import { GraphQLError, type GraphQLFormattedError } from "graphql";
 
 /** Told of what was thrown that is no error of the catalogue. */
 export interface ErrorLog {
@@ -35,7 +35,21 @@ export function formatError(
 /** The error of the catalogue that a GraphQL error is. */
 export function errorOf(error: GraphQLError): SylaError {
   const cause: unknown = error.cause ?? error.originalError;
+  // What is wrong with a variable is the cause of a second error of GraphQL's own.
+  if (cause instanceof GraphQLError) return errorOf(cause);
   // Without a cause it is GraphQL's own: the document or its variables are wrong.
-  if (cause === undefined || cause === null) return new SylaError("invalid_request", error.message);
+  if (cause === undefined || cause === null) {
+    return new SylaError("invalid_request", withoutValues(error.message));
+  }
   return toSylaError(cause);
+}
+
+// It ends a message with the value that it found, which may be a whole request with its secrets.
+function withoutValues(message: string): string {
+  return message
+    .replace(
+      /(\?)?(?:[,;]? found|(?<=represent [\w -]*value)): [^]*$/i,
+      (_, end?: string) => end ?? ".",
+    )
+    .replace(/ (String|BlockString|Int|Float) "[^]*"/, " $1");
 }

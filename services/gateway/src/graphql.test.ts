@@ -122,6 +122,27 @@ describe("GraphQL over HTTP", () => {
     assert.ok(b?.requestId);
   });
 
+  test("tells what is wrong with a document or a variable, without the values in it", async () => {
+    const query = `mutation($s: Execution_ExecutionSpecInput) { execution_execute(spec: $s) { id } }`;
+    const secrets = { TOKEN: "hidden" };
+    const literal = `language: "p", secrets: {TOKEN: "hidden"}`;
+    for (const [document, variables, expected] of [
+      [query, { s: { secrets, colour: 1 } }, /not to include unknown field "colour"\.$/],
+      [query, { s: { secrets, secret: 1 } }, /Did you mean "secrets"\?$/],
+      [query, { s: "hidden" }, /to be an object\.$/],
+      [query, { s: { language: ["hidden"] } }, /String cannot represent a non string value\.$/],
+      [query, { s: { secrets: "hidden" } }, /expected an object, got a string\.$/],
+      [`mutation { execution_execute(spec: {${literal}, colour: 1}) { id } }`, {}, /"colour"\.$/],
+      [`mutation { execution_execute(spec: {${literal} "hidden"`, {}, /found String\.$/],
+    ] as const) {
+      const { answer } = await post(document, variables);
+      assert.doesNotMatch(JSON.stringify(answer), /hidden/);
+      assert.match(answer.errors?.[0]?.message ?? "", expected);
+      assert.equal(answer.errors?.[0]?.extensions.code, "invalid_request");
+    }
+    assert.deepEqual(logged, []);
+  });
+
   test("tells nothing of a crash, but logs it", async () => {
     const run = `mutation { execution_execute(spec: {language: "p", code: "crash"}) { id } }`;
     const { answer } = await post(run);

@@ -12,7 +12,7 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { base64Encode } from "@bufbuild/protobuf/wire";
-import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
+import { isWrapperDesc, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 
 /** Writes one value as JSON text. */
 export type Writer = (value: unknown) => string;
@@ -22,6 +22,8 @@ type FieldWriter = (message: Readonly<Record<string, unknown>>) => string;
 
 const writers = new WeakMap<DescMessage, Writer>();
 const implicitPresence = 2;
+/** 9999-12-31T23:59:59.999Z, the last time that protobuf's JSON has. */
+const timeMsMax = 253_402_300_799_999;
 
 /** The JSON text of a message. */
 export function toJsonText(desc: DescMessage, message: Message): string {
@@ -54,12 +56,30 @@ function parseMessage(value: unknown): Message {
   return value as Message;
 }
 
+function parseTimestamp(value: unknown): Timestamp {
+  return value as Timestamp;
+}
+
 function parseItems(value: unknown): readonly unknown[] {
   return value as readonly unknown[];
 }
 
 function wellKnownWriter(desc: DescMessage): Writer {
-  return (value) => JSON.stringify(toJson(desc, parseMessage(value), { alwaysEmitImplicit: true }));
+  const write: Writer = (value) =>
+    JSON.stringify(toJson(desc, parseMessage(value), { alwaysEmitImplicit: true }));
+  return desc.typeName === TimestampSchema.typeName ? timestampWriter(write) : write;
+}
+
+// A time of whole milliseconds, as a clock tells it, is written by Date. Any other, and one that JSON cannot have, is
+// left to protobuf.
+function timestampWriter(writeOther: Writer): Writer {
+  return (value) => {
+    const { seconds, nanos } = parseTimestamp(value);
+    const ms = Number(seconds) * 1000 + nanos / 1_000_000;
+    if (ms < 0 || ms > timeMsMax || nanos % 1_000_000 !== 0) return writeOther(value);
+    const text = new Date(ms).toISOString();
+    return nanos === 0 ? `"${text.slice(0, -".000Z".length)}Z"` : `"${text}"`;
+  };
 }
 
 function compile(desc: DescMessage): Writer {
@@ -206,8 +226,7 @@ function scalarWriter(scalar: ScalarType): Writer {
 }
 
 function numberText(value: unknown): string {
-  if (Number.isFinite(value)) return JSON.stringify(value);
-  return `"${String(value)}"`;
+  return Number.isFinite(value) ? String(value) : `"${String(value)}"`;
 }
 
 // Most strings are short and need no escape; looking at them is faster than a call into JSON.stringify.

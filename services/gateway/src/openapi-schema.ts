@@ -13,6 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import { isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import { message as messageRules } from "@syla/contract/buf/validate/validate";
+import { input_only as inputOnly } from "@syla/contract/syla/options/v1/options";
 import { isRequired, keywordsOf, rulesOf } from "./openapi-rules.ts";
 
 /** Comments of the contract by full name. */
@@ -90,7 +91,15 @@ export function objectSchema(
 
 function messageWords(desc: DescMessage): readonly string[] {
   if (!hasOption(desc, messageRules)) return [];
-  return getOption(desc, messageRules).cel.map(({ message }) => `Rule: ${message}.`);
+  const { cel, oneof } = getOption(desc, messageRules);
+  return [
+    ...cel.map(({ message }) => `Rule: ${message}.`),
+    ...oneof.map(({ fields, required }) => {
+      const names = desc.fields.filter(({ name }) => fields.includes(name));
+      const list = names.map(({ jsonName }) => jsonName).join(", ");
+      return `Rule: give ${required ? "exactly" : "at most"} one of ${list}.`;
+    }),
+  ];
 }
 
 function pairs(names: readonly string[]): string[][] {
@@ -108,7 +117,13 @@ export function fieldSchema(field: DescField, schemas: Schemas): JsonObject {
   const rules = rulesOf(field);
   const { keywords, words } = keywordsOf(rules);
   const comment = schemas.comments[`${field.parent.typeName}.${field.name}`];
-  return { ...valueSchema(field, schemas), ...keywords, ...described(comment, words) };
+  const writeOnly = getOption(field, inputOnly) ? { writeOnly: true } : {};
+  return {
+    ...valueSchema(field, schemas),
+    ...keywords,
+    ...writeOnly,
+    ...described(comment, words),
+  };
 }
 
 function valueSchema(field: DescField, schemas: Schemas): JsonObject {

@@ -52,12 +52,15 @@ test("openApiDocument() says the contract's rules in keywords", () => {
   const schemas = at(document, "components", "schemas");
   const spec = at(schemas, "syla.execution.v1.ExecutionSpec");
   assert.deepEqual(at(spec, "required"), ["language"]);
+  assert.match(JSON.stringify(at(spec, "description")), /Rule: give exactly one of code, files\./);
   assert.equal(at(spec, "properties", "language", "maxLength"), 64);
   assert.equal(at(spec, "properties", "files", "maxItems"), 256);
   assert.equal(
     at(spec, "properties", "env", "propertyNames", "pattern"),
     "^[A-Za-z_][A-Za-z0-9_]*$",
   );
+  assert.equal(at(spec, "properties", "secrets", "writeOnly"), true);
+  assert.equal(at(spec, "properties", "env", "writeOnly"), undefined);
   const limits = at(schemas, "syla.execution.v1.ExecutionLimits", "properties");
   assert.equal(at(limits, "pids", "maximum"), 32768);
   assert.match(JSON.stringify(at(limits, "wallTime", "description")), /At most 3600 s/);

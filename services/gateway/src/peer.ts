@@ -45,6 +45,9 @@ export interface Handshake {
   readonly peers: Set<Peer>;
 }
 
+/** How long a peer that broke a rule has to read why. */
+const farewellMs = 1000;
+
 /** Completes a handshake; `heartbeatMs` is how often the peer is asked for a sign of life. */
 export function openPeer(
   server: WebSocketServer,
@@ -53,7 +56,12 @@ export function openPeer(
   opened: (peer: Peer) => void,
 ): void {
   server.handleUpgrade(request, socket, head, (webSocket) => {
-    webSocket.on("error", () => webSocket.terminate());
+    // The library has answered with the reason; ended at once, the connection would be reset and the peer would not
+    // read it.
+    webSocket.on("error", () => {
+      const timer = setTimeout(() => webSocket.terminate(), farewellMs);
+      webSocket.once("close", () => clearTimeout(timer));
+    });
     webSocket.on("ping", () => {
       // The library answers pings by itself, also those of a peer that never reads the answers.
       if (webSocket.bufferedAmount > pongsBytesMax) webSocket.terminate();

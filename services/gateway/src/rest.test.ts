@@ -210,6 +210,8 @@ test("a body that is no JSON, no UTF-8 or another media type is refused with the
   const path = "/api/v1/executions:execute";
   const broken = await parseProblem(await post(path, '{"language": '));
   assert.equal(broken.code, "invalid_json");
+  const cut = await parseProblem(await post(path, '{"secrets": {"TOKEN": hidden}}'));
+  assert.equal(cut.detail, "Cannot read the body as JSON: Unexpected token 'h'.");
   const twice = await parseProblem(await post(path, '{"language":"a","code":"","language":"b"}'));
   assert.equal(twice.code, "invalid_json");
   assert.match(twice.detail, /an object has the key "language" twice/);

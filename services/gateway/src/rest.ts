@@ -36,27 +36,24 @@ export function registerRest(
   deps: RestDeps,
 ): readonly RouteGroup[] {
   const groups = groupRoutes(routes);
-  void fastify.register((scope, _options, done) => {
-    // Bodies are read by the handlers, which bound them and tell their faults.
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("*", (_request, _payload, parsed) => parsed(null));
-    for (const group of groups) registerGroup(scope, group, deps);
-    done();
-  });
+  for (const group of groups) registerGroup(fastify, group, deps);
   return groups;
 }
 
-function registerGroup(scope: FastifyInstance, group: RouteGroup, deps: RestDeps): void {
+function registerGroup(fastify: FastifyInstance, group: RouteGroup, deps: RestDeps): void {
   const httpVerbs = new Set(group.routes.map(({ httpVerb }) => httpVerb));
   for (const httpVerb of httpVerbs) {
     const handle = groupHandler(group, httpVerb, deps);
-    scope.route({
+    fastify.route({
       method: httpVerb === "GET" ? ["GET", "HEAD"] : httpVerb,
       url: group.routerPath,
-      handler: (request, reply) => {
+      // The last hook before Fastify looks for the parser of a body: bodies are read by `handle`, which bounds them and
+      // tells their faults.
+      onRequest: (request, reply) => {
         reply.hijack();
         handle(request, reply);
       },
+      handler: () => undefined,
     });
   }
 }

@@ -85,11 +85,16 @@ export function mapKeyFault(scalar: ScalarType, key: string): string | undefined
     : (integers.get(scalar)?.name ?? "a number");
 }
 
-/** A JSON value in a few words, for "expected ..., got ...". */
-export function describeJson(json: JsonValue): string {
+/** What a JSON value is, without itself. */
+export function kindOfJson(json: JsonValue): string {
   if (json === null) return "null";
   if (Array.isArray(json)) return "an array";
-  if (typeof json === "object") return "an object";
+  return typeof json === "object" ? "an object" : `a ${typeof json}`;
+}
+
+/** A JSON value in a few words, for "expected ..., got ...". */
+export function describeJson(json: JsonValue): string {
+  if (typeof json === "object") return kindOfJson(json);
   if (typeof json !== "string") return String(json);
   const shownMax = 40;
   const shown = json.length > shownMax ? `${json.slice(0, shownMax)}...` : json;

@@ -2,11 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DescMessage, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { StructSchema, ValueSchema } from "@bufbuild/protobuf/wkt";
-import {
-  ExecutionEventSchema,
-  ExecutionSchema,
-  ExecutionSpecSchema,
-} from "@syla/contract/syla/execution/v1/execution";
+import { ExecutionEventSchema, ExecutionSchema } from "@syla/contract/syla/execution/v1/execution";
+import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { ServiceInfoSchema } from "@syla/contract/syla/registry/v1/registry";
 import fc from "fast-check";
 import { arbitraryJson } from "./arbitrary.test.ts";
@@ -76,7 +73,7 @@ test("shapeFaults() tells every fault at once, each with its pointer", () => {
   });
   assert.deepEqual(faults, [
     "/language json.type: expected a string, got 7",
-    "/codee json.unknown_field: is not a field; known are language, version, code, files, stdin, args, env, limits, artifacts, metadata",
+    "/codee json.unknown_field: is not a field; known are language, version, code, files, stdin, args, env, limits, artifacts, metadata, secrets, maskSecrets",
     "/files/0/contentBase64 json.oneof: cannot be given together with /files/0/content",
     "/files/1 json.type: expected an object, got 3",
     '/limits/wallTime json.type: expected a duration in seconds such as "1.5s", got "2 seconds"',
@@ -84,6 +81,21 @@ test("shapeFaults() tells every fault at once, each with its pointer", () => {
     "/limits/pids json.type: expected a whole number of 32 bits, got 1.5",
     "/env/A json.type: expected a string, got null",
     '/args json.type: expected an array, got "x"',
+  ]);
+});
+
+test("shapeFaults() tells of a sensitive field what kind it is and not what is in it", () => {
+  const secrets = { A: 123_456, B: ["hidden"], C: "hidden\ud800", D: false, E: null };
+  assert.deepEqual(faultsOf(ExecutionSpecSchema, { secrets, env: { A: 123_456 } }), [
+    "/secrets/A json.type: expected a string, got a number",
+    "/secrets/B json.type: expected a string, got an array",
+    "/secrets/C json.type: expected text of whole Unicode characters, got a string",
+    "/secrets/D json.type: expected a string, got a boolean",
+    "/secrets/E json.type: expected a string, got null",
+    "/env/A json.type: expected a string, got 123456",
+  ]);
+  assert.deepEqual(faultsOf(ExecutionSpecSchema, { secrets: "hidden" }), [
+    "/secrets json.type: expected an object, got a string",
   ]);
 });
 

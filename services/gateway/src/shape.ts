@@ -5,12 +5,21 @@ import {
   type DescField,
   type DescMessage,
   fromJson,
+  getOption,
   type JsonObject,
   type JsonValue,
 } from "@bufbuild/protobuf";
 import { AnySchema, FieldMaskSchema, isWrapperDesc, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { sensitive } from "@syla/contract/syla/options/v1/options";
 import type { Violation } from "@syla/kit/error";
-import { describeJson, enumFault, mapKeyFault, scalarFault, stringFault } from "./scalar.ts";
+import {
+  describeJson,
+  enumFault,
+  kindOfJson,
+  mapKeyFault,
+  scalarFault,
+  stringFault,
+} from "./scalar.ts";
 
 /** More faults than this are not told. */
 export const faultsMax = 20;
@@ -46,8 +55,17 @@ function tell(faults: Faults, pointer: string, rule: string, detail: string): vo
   if (faults.found.length < faultsMax) faults.found.push({ pointer, detail, rule });
 }
 
-function tellType(faults: Faults, pointer: string, expected: string, json: JsonValue): void {
-  tell(faults, pointer, "json.type", `expected ${expected}, got ${describeJson(json)}`);
+// Of a field that is sensitive, no more is told than what kind of value it was given.
+function tellType(
+  faults: Faults,
+  pointer: string,
+  expected: string,
+  json: JsonValue,
+  field?: DescField,
+): void {
+  const secret = field !== undefined && getOption(field, sensitive);
+  const got = secret ? kindOfJson(json) : describeJson(json);
+  tell(faults, pointer, "json.type", `expected ${expected}, got ${got}`);
 }
 
 function tellDepth(faults: Faults, pointer: string): void {
@@ -149,7 +167,7 @@ function checkList(
   depth: number,
   faults: Faults,
 ): void {
-  if (!Array.isArray(json)) return tellType(faults, pointer, "an array", json);
+  if (!Array.isArray(json)) return tellType(faults, pointer, "an array", json, field);
   for (const [index, item] of json.entries()) {
     if (faults.found.length >= faultsMax) return;
     checkItem(field, item, pointerTo(pointer, index), depth, faults);
@@ -163,7 +181,7 @@ function checkMap(
   depth: number,
   faults: Faults,
 ): void {
-  if (!isObject(json)) return tellType(faults, pointer, "an object", json);
+  if (!isObject(json)) return tellType(faults, pointer, "an object", json, field);
   for (const [key, value] of Object.entries(json)) {
     if (faults.found.length >= faultsMax) return;
     const at = pointerTo(pointer, key);
@@ -184,7 +202,7 @@ function checkItem(
     return checkMessage(field.message, json, pointer, depth + 1, faults);
   const expected =
     field.enum === undefined ? scalarFault(field.scalar, json) : enumFault(field.enum, json);
-  if (expected !== undefined) tellType(faults, pointer, expected, json);
+  if (expected !== undefined) tellType(faults, pointer, expected, json, field);
 }
 
 // fromJson knows the exact form of these; here is only told what it expects.

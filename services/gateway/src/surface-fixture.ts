@@ -9,10 +9,10 @@ import {
   ExecutionEventSchema,
   ExecutionSchema,
   ExecutionService,
-  type ExecutionSpec,
   ListExecutionsResponseSchema,
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
+import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import {

@@ -8,8 +8,10 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
-import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ExecutionSpec } from "./spec_pb.ts";
+import { file_syla_execution_v1_spec } from "./spec_pb.ts";
 import { file_syla_options_v1_options } from "../../options/v1/options_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -17,191 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file syla/execution/v1/execution.proto.
  */
 export const file_syla_execution_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("CiFzeWxhL2V4ZWN1dGlvbi92MS9leGVjdXRpb24ucHJvdG8SEXN5bGEuZXhlY3V0aW9uLnYxIsIGCg1FeGVjdXRpb25TcGVjEhsKCGxhbmd1YWdlGAEgASgJQgm6SAZyBBABGEASGAoHdmVyc2lvbhgCIAEoCUIHukgEcgIYQBIYCgRjb2RlGAMgASgJQgq6SAdyBSiAgIABEjcKBWZpbGVzGAQgAygLMh0uc3lsYS5leGVjdXRpb24udjEuU291cmNlRmlsZUIJukgGkgEDEIACEhkKBXN0ZGluGAUgASgJQgq6SAdyBSiAgIABEiMKBGFyZ3MYBiADKAlCFbpIEpIBDxCAAiIKcggogIAEugEBABJuCgNlbnYYByADKAsyKS5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb25TcGVjLkVudkVudHJ5Qja6SDOaATAQgAIiH3IdGIACMhheW0EtWmEtel9dW0EtWmEtejAtOV9dKiQqCnIIKICABLoBAQASMgoGbGltaXRzGAggASgLMiIuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uTGltaXRzEp8BCglhcnRpZmFjdHMYCSADKAlCiwG6SIcBkgGDARBAIn+6AXEKDWFydGlmYWN0LnBhdGgSJG11c3QgYmUgYSByZWxhdGl2ZSBwYXRoIHdpdGhvdXQgJy4uJxo6IXRoaXMuc3RhcnRzV2l0aCgnLycpICYmICF0aGlzLm1hdGNoZXMoJyhefC8pXFwuXFwuKC98JCknKXIJEAEYgAi6AQEAEmIKCG1ldGFkYXRhGAogAygLMi4uc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uU3BlYy5NZXRhZGF0YUVudHJ5QiC6SB2aARoQQCILcgkQARiAAboBAQAqCXIHGIAIugEBABoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATpgukhdGlsKEGV4ZWN1dGlvbi5zb3VyY2USGWdpdmUgZWl0aGVyIGNvZGUgb3IgZmlsZXMaLCh0aGlzLmNvZGUgIT0gJycpICE9ICh0aGlzLmZpbGVzLnNpemUoKSA+IDApIpgCCgpTb3VyY2VGaWxlErwBCgRuYW1lGAEgASgJQq0BukipAboBmgEKCWZpbGUubmFtZRI4bXVzdCBiZSBhIHJlbGF0aXZlIHBhdGggd2l0aG91dCAnLi4nLCAnLicgb3IgZW1wdHkgcGFydHMaUyF0aGlzLnN0YXJ0c1dpdGgoJy8nKSAmJiAhdGhpcy5lbmRzV2l0aCgnLycpICYmICF0aGlzLm1hdGNoZXMoJyhefC8pXFwuezAsMn0oL3wkKScpcgkQARiACLoBAQASHQoHY29udGVudBgCIAEoCUIKukgHcgUogICAAUgAEiQKDmNvbnRlbnRfYmFzZTY0GAMgASgMQgq6SAd6BRiAgIABSABCBgoEYm9keSKkAgoPRXhlY3V0aW9uTGltaXRzEjsKCXdhbGxfdGltZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABI6CghjcHVfdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIkBwqABIqCgxtZW1vcnlfYnl0ZXMYAyABKANCFLpIEdgBASIMGICAgICAAiiAgIACEhwKBHBpZHMYBCABKAVCDrpIC9gBARoGGICAAigBEicKCmRpc2tfYnl0ZXMYBSABKANCE7pIENgBASILGICAgICAAiiAgAQSJQoMb3V0cHV0X2J5dGVzGAYgASgDQg+6SAzYAQEiBxiAgIAIKAEi4wYKCUV4ZWN1dGlvbhIKCgJpZBgBIAEoCRIzCgZzdGF0dXMYAiABKA4yIy5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24uU3RhdHVzEhAKCGxhbmd1YWdlGAMgASgJEg8KB3ZlcnNpb24YBCABKAkSFgoJZXhpdF9jb2RlGAUgASgFSACIAQESEwoGc2lnbmFsGAYgASgJSAGIAQESFwoKZXJyb3JfdHlwZRgHIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYCCABKAlIA4gBARIOCgZzdGRvdXQYCSABKAkSDgoGc3RkZXJyGAogASgJEhUKDXN0ZG91dF9iYXNlNjQYCyABKAwSFQoNc3RkZXJyX2Jhc2U2NBgMIAEoDBIYChBzdGRvdXRfdHJ1bmNhdGVkGA0gASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYDiABKAgSLgoJYXJ0aWZhY3RzGA8gAygLMhsuc3lsYS5leGVjdXRpb24udjEuQXJ0aWZhY3QSLgoKY3JlYXRlZF9hdBgQIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKB21ldHJpY3MYEyABKAsyIy5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb25NZXRyaWNzEjwKCG1ldGFkYXRhGBQgAygLMiouc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uLk1ldGFkYXRhRW50cnkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIm4KBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABILCgdQRU5ESU5HEAESCwoHUlVOTklORxACEg0KCVNVQ0NFRURFRBADEgoKBkZBSUxFRBAEEg0KCUNBTkNFTExFRBAFEggKBExPU1QQBkIMCgpfZXhpdF9jb2RlQgkKB19zaWduYWxCDQoLX2Vycm9yX3R5cGVCEAoOX2Vycm9yX21lc3NhZ2UidQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIWCg5jb250ZW50X2Jhc2U2NBgCIAEoDBISCgpzaXplX2J5dGVzGAMgASgBEhEKCXRydW5jYXRlZBgEIAEoCBISCgVlcnJvchgFIAEoCUgAiAEBQggKBl9lcnJvciLKAgoQRXhlY3V0aW9uTWV0cmljcxIZChFxdWV1ZV9kdXJhdGlvbl9tcxgBIAEoARIbChNzdGFydHVwX2R1cmF0aW9uX21zGAIgASgBEh0KFWV4ZWN1dGlvbl9kdXJhdGlvbl9tcxgDIAEoARIZChF0b3RhbF9kdXJhdGlvbl9tcxgEIAEoARIcChRjcHVfdXNhZ2VfbWlsbGljb3JlcxgFIAEoARIWCg5tZW1vcnlfcGVha19tYhgGIAEoARIVCg1kaXNrX2lvX2J5dGVzGAcgASgBEhgKEG5ldHdvcmtfaW9fYnl0ZXMYCCABKAESDwoHc3VjY2VzcxgJIAEoCBIWCglleGl0X2NvZGUYCiABKAVIAIgBARIXCgplcnJvcl90eXBlGAsgASgJSAGIAQFCDAoKX2V4aXRfY29kZUINCgtfZXJyb3JfdHlwZSLOAgoORXhlY3V0aW9uRXZlbnQSDgoGbnVtYmVyGAEgASgFEigKBHRpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKBnN0YXR1cxgDIAEoCzIgLnN5bGEuZXhlY3V0aW9uLnYxLlN0YXR1c0NoYW5nZWRIABIwCgZzdGRvdXQYBCABKAsyHi5zeWxhLmV4ZWN1dGlvbi52MS5PdXRwdXRDaHVua0gAEjAKBnN0ZGVychgFIAEoCzIeLnN5bGEuZXhlY3V0aW9uLnYxLk91dHB1dENodW5rSAASLwoIYXJ0aWZhY3QYBiABKAsyGy5zeWxhLmV4ZWN1dGlvbi52MS5BcnRpZmFjdEgAEjAKCGZpbmlzaGVkGAcgASgLMhwuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uSABCBwoFZXZlbnQiUwoNU3RhdHVzQ2hhbmdlZBIzCgZzdGF0dXMYASABKA4yIy5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24uU3RhdHVzEg0KBXBoYXNlGAIgASgJIjcKC091dHB1dENodW5rEg4KBHRleHQYASABKAlIABIQCgZiYXNlNjQYAiABKAxIAEIGCgRkYXRhIlAKFkNyZWF0ZUV4ZWN1dGlvblJlcXVlc3QSNgoEc3BlYxgBIAEoCzIgLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvblNwZWNCBrpIA8gBASJICg5FeGVjdXRlUmVxdWVzdBI2CgRzcGVjGAEgASgLMiAuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uU3BlY0IGukgDyAEBIk4KFEV4ZWN1dGVTdHJlYW1SZXF1ZXN0EjYKBHNwZWMYASABKAsyIC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb25TcGVjQga6SAPIAQEiKwoTR2V0RXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiawoVTGlzdEV4ZWN1dGlvbnNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiACBIYCgZmaWx0ZXIYAyABKAlCCLpIBXIDGIAIImMKFkxpc3RFeGVjdXRpb25zUmVzcG9uc2USMAoKZXhlY3V0aW9ucxgBIAMoCzIcLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLgoWQ2FuY2VsRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiRQoVV2F0Y2hFeGVjdXRpb25SZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABARIWCgVhZnRlchgCIAEoBUIHukgEGgIoACIWChRMaXN0TGFuZ3VhZ2VzUmVxdWVzdCJHChVMaXN0TGFuZ3VhZ2VzUmVzcG9uc2USLgoJbGFuZ3VhZ2VzGAEgAygLMhsuc3lsYS5leGVjdXRpb24udjEuTGFuZ3VhZ2UijAEKCExhbmd1YWdlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhIKCmV4dGVuc2lvbnMYBCADKAkSEAoIY29tcGlsZWQYBSABKAgSGQoMZmlyc3RfcnVuX21zGAYgASgBSACIAQFCDwoNX2ZpcnN0X3J1bl9tczK9DAoQRXhlY3V0aW9uU2VydmljZRLkAQoPQ3JlYXRlRXhlY3V0aW9uEikuc3lsYS5leGVjdXRpb24udjEuQ3JlYXRlRXhlY3V0aW9uUmVxdWVzdBocLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbiKHAaqfGWMSFy9hcGkvdjEvZXhlY3V0aW9ucy97aWR9IkgKFlF1ZXVlIGEgUHl0aG9uIHByb2dyYW0SLnsibGFuZ3VhZ2UiOiAicHl0aG9uIiwgImNvZGUiOiAicHJpbnQoNiAqIDcpIn2C0+STAho6BHNwZWMiEi9hcGkvdjEvZXhlY3V0aW9ucxKUAwoHRXhlY3V0ZRIhLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGVSZXF1ZXN0Ghwuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uIscCqp8ZmgIKAwiEByJGChRSdW4gYSBQeXRob24gcHJvZ3JhbRIueyJsYW5ndWFnZSI6ICJweXRob24iLCAiY29kZSI6ICJwcmludCg2ICogNykifSLKAQotUnVuIHdpdGggc3RhbmRhcmQgaW5wdXQsIGFyZ3VtZW50cyBhbmQgbGltaXRzEpgBeyJsYW5ndWFnZSI6ICJiYXNoIiwgImNvZGUiOiAicmVhZCBuYW1lOyBlY2hvIFwiJDEgJG5hbWVcIiIsICJhcmdzIjogWyJIZWxsbyJdLCAic3RkaW4iOiAiQWRhXG4iLCAibGltaXRzIjogeyJ3YWxsVGltZSI6ICIycyIsICJtZW1vcnlCeXRlcyI6IDY3MTA4ODY0fX2C0+STAiI6BHNwZWMiGi9hcGkvdjEvZXhlY3V0aW9uczpleGVjdXRlEvsBCg1FeGVjdXRlU3RyZWFtEicuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0ZVN0cmVhbVJlcXVlc3QaIS5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb25FdmVudCKbAaqfGXAiZgoZRm9sbG93IGEgcHJvZ3JhbSdzIG91dHB1dBJJeyJsYW5ndWFnZSI6ICJweXRob24iLCAiY29kZSI6ICJmb3IgbiBpbiByYW5nZSgzKTogcHJpbnQobiwgZmx1c2g9VHJ1ZSkifTIGbnVtYmVygtPkkwIhOgRzcGVjIhkvYXBpL3YxL2V4ZWN1dGlvbnM6c3RyZWFtMAESeAoMR2V0RXhlY3V0aW9uEiYuc3lsYS5leGVjdXRpb24udjEuR2V0RXhlY3V0aW9uUmVxdWVzdBocLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbiIikAIBgtPkkwIZEhcvYXBpL3YxL2V4ZWN1dGlvbnMve2lkfRKEAQoOTGlzdEV4ZWN1dGlvbnMSKC5zeWxhLmV4ZWN1dGlvbi52MS5MaXN0RXhlY3V0aW9uc1JlcXVlc3QaKS5zeWxhLmV4ZWN1dGlvbi52MS5MaXN0RXhlY3V0aW9uc1Jlc3BvbnNlIh2QAgGC0+STAhQSEi9hcGkvdjEvZXhlY3V0aW9ucxKIAQoPQ2FuY2VsRXhlY3V0aW9uEikuc3lsYS5leGVjdXRpb24udjEuQ2FuY2VsRXhlY3V0aW9uUmVxdWVzdBocLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbiIskAICgtPkkwIjOgEqIh4vYXBpL3YxL2V4ZWN1dGlvbnMve2lkfTpjYW5jZWwSnQEKDldhdGNoRXhlY3V0aW9uEiguc3lsYS5leGVjdXRpb24udjEuV2F0Y2hFeGVjdXRpb25SZXF1ZXN0GiEuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uRXZlbnQiPJACAaqfGQ8qBWFmdGVyMgZudW1iZXKC0+STAiASHi9hcGkvdjEvZXhlY3V0aW9ucy97aWR9L2V2ZW50czABEoABCg1MaXN0TGFuZ3VhZ2VzEicuc3lsYS5leGVjdXRpb24udjEuTGlzdExhbmd1YWdlc1JlcXVlc3QaKC5zeWxhLmV4ZWN1dGlvbi52MS5MaXN0TGFuZ3VhZ2VzUmVzcG9uc2UiHJACAYLT5JMCExIRL2FwaS92MS9sYW5ndWFnZXNiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_syla_options_v1_options]);
-
-/**
- * What to run, and within which bounds.
- *
- * @generated from message syla.execution.v1.ExecutionSpec
- */
-export type ExecutionSpec = Message<"syla.execution.v1.ExecutionSpec"> & {
-  /**
-   * A language's name or one of its aliases, for example `python`.
-   *
-   * @generated from field: string language = 1;
-   */
-  language: string;
-
-  /**
-   * A version or the beginning of one, for example `3.11`; empty takes the default.
-   *
-   * @generated from field: string version = 2;
-   */
-  version: string;
-
-  /**
-   * The program's text, when it is a single file.
-   *
-   * @generated from field: string code = 3;
-   */
-  code: string;
-
-  /**
-   * The program's files, the main one first, when there are several or the name matters.
-   *
-   * @generated from field: repeated syla.execution.v1.SourceFile files = 4;
-   */
-  files: SourceFile[];
-
-  /**
-   * What the program reads on its standard input.
-   *
-   * @generated from field: string stdin = 5;
-   */
-  stdin: string;
-
-  /**
-   * The program's arguments.
-   *
-   * @generated from field: repeated string args = 6;
-   */
-  args: string[];
-
-  /**
-   * Environment variables.
-   *
-   * @generated from field: map<string, string> env = 7;
-   */
-  env: { [key: string]: string };
-
-  /**
-   * The bounds of the run; a bound left out has the installation's default.
-   *
-   * @generated from field: syla.execution.v1.ExecutionLimits limits = 8;
-   */
-  limits?: ExecutionLimits | undefined;
-
-  /**
-   * Paths of files to bring back when the program has ended, relative to its working directory.
-   *
-   * @generated from field: repeated string artifacts = 9;
-   */
-  artifacts: string[];
-
-  /**
-   * Your own labels, kept with the execution.
-   *
-   * @generated from field: map<string, string> metadata = 10;
-   */
-  metadata: { [key: string]: string };
-};
-
-/**
- * Describes the message syla.execution.v1.ExecutionSpec.
- * Use `create(ExecutionSpecSchema)` to create a new message.
- */
-export const ExecutionSpecSchema: GenMessage<ExecutionSpec> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 0);
-
-/**
- * One file of a program.
- *
- * @generated from message syla.execution.v1.SourceFile
- */
-export type SourceFile = Message<"syla.execution.v1.SourceFile"> & {
-  /**
-   * Its path relative to the program's working directory, for example `lib/words.py`.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * What is in it; neither means an empty file.
-   *
-   * @generated from oneof syla.execution.v1.SourceFile.body
-   */
-  body: {
-    /**
-     * Text.
-     *
-     * @generated from field: string content = 2;
-     */
-    value: string;
-    case: "content";
-  } | {
-    /**
-     * Bytes.
-     *
-     * @generated from field: bytes content_base64 = 3;
-     */
-    value: Uint8Array;
-    case: "contentBase64";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message syla.execution.v1.SourceFile.
- * Use `create(SourceFileSchema)` to create a new message.
- */
-export const SourceFileSchema: GenMessage<SourceFile> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 1);
-
-/**
- * The bounds of a run. What passes one is ended, and the execution's `errorType` says which it was.
- *
- * @generated from message syla.execution.v1.ExecutionLimits
- */
-export type ExecutionLimits = Message<"syla.execution.v1.ExecutionLimits"> & {
-  /**
-   * How long the program may take by the clock.
-   *
-   * @generated from field: google.protobuf.Duration wall_time = 1;
-   */
-  wallTime?: Duration | undefined;
-
-  /**
-   * How much processor time all its processes may use together.
-   *
-   * @generated from field: google.protobuf.Duration cpu_time = 2;
-   */
-  cpuTime?: Duration | undefined;
-
-  /**
-   * Memory of all its processes, its shared memory and its disk together, in bytes.
-   *
-   * @generated from field: int64 memory_bytes = 3;
-   */
-  memoryBytes: bigint;
-
-  /**
-   * Processes and threads at one time.
-   *
-   * @generated from field: int32 pids = 4;
-   */
-  pids: number;
-
-  /**
-   * Space for files, in bytes.
-   *
-   * @generated from field: int64 disk_bytes = 5;
-   */
-  diskBytes: bigint;
-
-  /**
-   * Output to standard output and, counted apart, to standard error, in bytes.
-   *
-   * @generated from field: int64 output_bytes = 6;
-   */
-  outputBytes: bigint;
-};
-
-/**
- * Describes the message syla.execution.v1.ExecutionLimits.
- * Use `create(ExecutionLimitsSchema)` to create a new message.
- */
-export const ExecutionLimitsSchema: GenMessage<ExecutionLimits> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 2);
+  fileDesc("CiFzeWxhL2V4ZWN1dGlvbi92MS9leGVjdXRpb24ucHJvdG8SEXN5bGEuZXhlY3V0aW9uLnYxIuMGCglFeGVjdXRpb24SCgoCaWQYASABKAkSMwoGc3RhdHVzGAIgASgOMiMuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uLlN0YXR1cxIQCghsYW5ndWFnZRgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJEhYKCWV4aXRfY29kZRgFIAEoBUgAiAEBEhMKBnNpZ25hbBgGIAEoCUgBiAEBEhcKCmVycm9yX3R5cGUYByABKAlIAogBARIaCg1lcnJvcl9tZXNzYWdlGAggASgJSAOIAQESDgoGc3Rkb3V0GAkgASgJEg4KBnN0ZGVychgKIAEoCRIVCg1zdGRvdXRfYmFzZTY0GAsgASgMEhUKDXN0ZGVycl9iYXNlNjQYDCABKAwSGAoQc3Rkb3V0X3RydW5jYXRlZBgNIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGA4gASgIEi4KCWFydGlmYWN0cxgPIAMoCzIbLnN5bGEuZXhlY3V0aW9uLnYxLkFydGlmYWN0Ei4KCmNyZWF0ZWRfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgdtZXRyaWNzGBMgASgLMiMuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uTWV0cmljcxI8CghtZXRhZGF0YRgUIAMoCzIqLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbi5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJuCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASCwoHUEVORElORxABEgsKB1JVTk5JTkcQAhINCglTVUNDRUVERUQQAxIKCgZGQUlMRUQQBBINCglDQU5DRUxMRUQQBRIICgRMT1NUEAZCDAoKX2V4aXRfY29kZUIJCgdfc2lnbmFsQg0KC19lcnJvcl90eXBlQhAKDl9lcnJvcl9tZXNzYWdlInUKCEFydGlmYWN0EgwKBG5hbWUYASABKAkSFgoOY29udGVudF9iYXNlNjQYAiABKAwSEgoKc2l6ZV9ieXRlcxgDIAEoARIRCgl0cnVuY2F0ZWQYBCABKAgSEgoFZXJyb3IYBSABKAlIAIgBAUIICgZfZXJyb3IiygIKEEV4ZWN1dGlvbk1ldHJpY3MSGQoRcXVldWVfZHVyYXRpb25fbXMYASABKAESGwoTc3RhcnR1cF9kdXJhdGlvbl9tcxgCIAEoARIdChVleGVjdXRpb25fZHVyYXRpb25fbXMYAyABKAESGQoRdG90YWxfZHVyYXRpb25fbXMYBCABKAESHAoUY3B1X3VzYWdlX21pbGxpY29yZXMYBSABKAESFgoObWVtb3J5X3BlYWtfbWIYBiABKAESFQoNZGlza19pb19ieXRlcxgHIAEoARIYChBuZXR3b3JrX2lvX2J5dGVzGAggASgBEg8KB3N1Y2Nlc3MYCSABKAgSFgoJZXhpdF9jb2RlGAogASgFSACIAQESFwoKZXJyb3JfdHlwZRgLIAEoCUgBiAEBQgwKCl9leGl0X2NvZGVCDQoLX2Vycm9yX3R5cGUizgIKDkV4ZWN1dGlvbkV2ZW50Eg4KBm51bWJlchgBIAEoBRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCgZzdGF0dXMYAyABKAsyIC5zeWxhLmV4ZWN1dGlvbi52MS5TdGF0dXNDaGFuZ2VkSAASMAoGc3Rkb3V0GAQgASgLMh4uc3lsYS5leGVjdXRpb24udjEuT3V0cHV0Q2h1bmtIABIwCgZzdGRlcnIYBSABKAsyHi5zeWxhLmV4ZWN1dGlvbi52MS5PdXRwdXRDaHVua0gAEi8KCGFydGlmYWN0GAYgASgLMhsuc3lsYS5leGVjdXRpb24udjEuQXJ0aWZhY3RIABIwCghmaW5pc2hlZBgHIAEoCzIcLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbkgAQgcKBWV2ZW50IlMKDVN0YXR1c0NoYW5nZWQSMwoGc3RhdHVzGAEgASgOMiMuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uLlN0YXR1cxINCgVwaGFzZRgCIAEoCSI3CgtPdXRwdXRDaHVuaxIOCgR0ZXh0GAEgASgJSAASEAoGYmFzZTY0GAIgASgMSABCBgoEZGF0YSJQChZDcmVhdGVFeGVjdXRpb25SZXF1ZXN0EjYKBHNwZWMYASABKAsyIC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb25TcGVjQga6SAPIAQEiSAoORXhlY3V0ZVJlcXVlc3QSNgoEc3BlYxgBIAEoCzIgLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvblNwZWNCBrpIA8gBASJOChRFeGVjdXRlU3RyZWFtUmVxdWVzdBI2CgRzcGVjGAEgASgLMiAuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uU3BlY0IGukgDyAEBIisKE0dldEV4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBImsKFUxpc3RFeGVjdXRpb25zUmVxdWVzdBIaCglwYWdlX3NpemUYASABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAgSGAoGZmlsdGVyGAMgASgJQgi6SAVyAxiACCJjChZMaXN0RXhlY3V0aW9uc1Jlc3BvbnNlEjAKCmV4ZWN1dGlvbnMYASADKAsyHC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIi4KFkNhbmNlbEV4ZWN1dGlvblJlcXVlc3QSFAoCaWQYASABKAlCCLpIBXIDsAEBIkUKFVdhdGNoRXhlY3V0aW9uUmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQESFgoFYWZ0ZXIYAiABKAVCB7pIBBoCKAAiFgoUTGlzdExhbmd1YWdlc1JlcXVlc3QiRwoVTGlzdExhbmd1YWdlc1Jlc3BvbnNlEi4KCWxhbmd1YWdlcxgBIAMoCzIbLnN5bGEuZXhlY3V0aW9uLnYxLkxhbmd1YWdlIowBCghMYW5ndWFnZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHYWxpYXNlcxgDIAMoCRISCgpleHRlbnNpb25zGAQgAygJEhAKCGNvbXBpbGVkGAUgASgIEhkKDGZpcnN0X3J1bl9tcxgGIAEoAUgAiAEBQg8KDV9maXJzdF9ydW5fbXMyvQwKEEV4ZWN1dGlvblNlcnZpY2US5AEKD0NyZWF0ZUV4ZWN1dGlvbhIpLnN5bGEuZXhlY3V0aW9uLnYxLkNyZWF0ZUV4ZWN1dGlvblJlcXVlc3QaHC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24ihwGqnxljEhcvYXBpL3YxL2V4ZWN1dGlvbnMve2lkfSJIChZRdWV1ZSBhIFB5dGhvbiBwcm9ncmFtEi57Imxhbmd1YWdlIjogInB5dGhvbiIsICJjb2RlIjogInByaW50KDYgKiA3KSJ9gtPkkwIaOgRzcGVjIhIvYXBpL3YxL2V4ZWN1dGlvbnMSlAMKB0V4ZWN1dGUSIS5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRlUmVxdWVzdBocLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbiLHAqqfGZoCCgMIhAciRgoUUnVuIGEgUHl0aG9uIHByb2dyYW0SLnsibGFuZ3VhZ2UiOiAicHl0aG9uIiwgImNvZGUiOiAicHJpbnQoNiAqIDcpIn0iygEKLVJ1biB3aXRoIHN0YW5kYXJkIGlucHV0LCBhcmd1bWVudHMgYW5kIGxpbWl0cxKYAXsibGFuZ3VhZ2UiOiAiYmFzaCIsICJjb2RlIjogInJlYWQgbmFtZTsgZWNobyBcIiQxICRuYW1lXCIiLCAiYXJncyI6IFsiSGVsbG8iXSwgInN0ZGluIjogIkFkYVxuIiwgImxpbWl0cyI6IHsid2FsbFRpbWUiOiAiMnMiLCAibWVtb3J5Qnl0ZXMiOiA2NzEwODg2NH19gtPkkwIiOgRzcGVjIhovYXBpL3YxL2V4ZWN1dGlvbnM6ZXhlY3V0ZRL7AQoNRXhlY3V0ZVN0cmVhbRInLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGVTdHJlYW1SZXF1ZXN0GiEuc3lsYS5leGVjdXRpb24udjEuRXhlY3V0aW9uRXZlbnQimwGqnxlwImYKGUZvbGxvdyBhIHByb2dyYW0ncyBvdXRwdXQSSXsibGFuZ3VhZ2UiOiAicHl0aG9uIiwgImNvZGUiOiAiZm9yIG4gaW4gcmFuZ2UoMyk6IHByaW50KG4sIGZsdXNoPVRydWUpIn0yBm51bWJlcoLT5JMCIToEc3BlYyIZL2FwaS92MS9leGVjdXRpb25zOnN0cmVhbTABEngKDEdldEV4ZWN1dGlvbhImLnN5bGEuZXhlY3V0aW9uLnYxLkdldEV4ZWN1dGlvblJlcXVlc3QaHC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24iIpACAYLT5JMCGRIXL2FwaS92MS9leGVjdXRpb25zL3tpZH0ShAEKDkxpc3RFeGVjdXRpb25zEiguc3lsYS5leGVjdXRpb24udjEuTGlzdEV4ZWN1dGlvbnNSZXF1ZXN0Gikuc3lsYS5leGVjdXRpb24udjEuTGlzdEV4ZWN1dGlvbnNSZXNwb25zZSIdkAIBgtPkkwIUEhIvYXBpL3YxL2V4ZWN1dGlvbnMSiAEKD0NhbmNlbEV4ZWN1dGlvbhIpLnN5bGEuZXhlY3V0aW9uLnYxLkNhbmNlbEV4ZWN1dGlvblJlcXVlc3QaHC5zeWxhLmV4ZWN1dGlvbi52MS5FeGVjdXRpb24iLJACAoLT5JMCIzoBKiIeL2FwaS92MS9leGVjdXRpb25zL3tpZH06Y2FuY2VsEp0BCg5XYXRjaEV4ZWN1dGlvbhIoLnN5bGEuZXhlY3V0aW9uLnYxLldhdGNoRXhlY3V0aW9uUmVxdWVzdBohLnN5bGEuZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbkV2ZW50IjyQAgGqnxkPKgVhZnRlcjIGbnVtYmVygtPkkwIgEh4vYXBpL3YxL2V4ZWN1dGlvbnMve2lkfS9ldmVudHMwARKAAQoNTGlzdExhbmd1YWdlcxInLnN5bGEuZXhlY3V0aW9uLnYxLkxpc3RMYW5ndWFnZXNSZXF1ZXN0Giguc3lsYS5leGVjdXRpb24udjEuTGlzdExhbmd1YWdlc1Jlc3BvbnNlIhyQAgGC0+STAhMSES9hcGkvdjEvbGFuZ3VhZ2VzYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_syla_execution_v1_spec, file_syla_options_v1_options]);
 
 /**
  * One run of one program.
@@ -356,7 +174,7 @@ export type Execution = Message<"syla.execution.v1.Execution"> & {
  * Use `create(ExecutionSchema)` to create a new message.
  */
 export const ExecutionSchema: GenMessage<Execution> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 3);
+  messageDesc(file_syla_execution_v1_execution, 0);
 
 /**
  * Where a run stands. PENDING, then RUNNING, then one of the others for good.
@@ -407,7 +225,8 @@ export const Execution_Status = {
   CANCELLED: 5,
 
   /**
-   * The platform died while it was running; how far it came is not known.
+   * The platform died while it was running, and how far it came is not known; or it stopped before an execution
+   * with secrets had begun.
    *
    * @generated from enum value: LOST = 6;
    */
@@ -425,7 +244,7 @@ export type Execution_Status = (typeof Execution_Status)[keyof typeof Execution_
  * Describes the enum syla.execution.v1.Execution.Status.
  */
 export const Execution_StatusSchema: GenEnum<Execution_Status> = /*@__PURE__*/
-  enumDesc(file_syla_execution_v1_execution, 3, 0);
+  enumDesc(file_syla_execution_v1_execution, 0, 0);
 
 /**
  * A file brought back from a run, or why it could not be. All files of a run together bring at most 32 MiB.
@@ -448,7 +267,7 @@ export type Artifact = Message<"syla.execution.v1.Artifact"> & {
   contentBase64: Uint8Array;
 
   /**
-   * How many bytes it had; more than came when `truncated`.
+   * How many bytes it had; more than came when `truncated`, or when secrets in it were masked.
    *
    * @generated from field: double size_bytes = 3;
    */
@@ -474,7 +293,7 @@ export type Artifact = Message<"syla.execution.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 4);
+  messageDesc(file_syla_execution_v1_execution, 1);
 
 /**
  * What a run took.
@@ -565,7 +384,7 @@ export type ExecutionMetrics = Message<"syla.execution.v1.ExecutionMetrics"> & {
  * Use `create(ExecutionMetricsSchema)` to create a new message.
  */
 export const ExecutionMetricsSchema: GenMessage<ExecutionMetrics> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 5);
+  messageDesc(file_syla_execution_v1_execution, 2);
 
 /**
  * Something that happened to an execution.
@@ -640,7 +459,7 @@ export type ExecutionEvent = Message<"syla.execution.v1.ExecutionEvent"> & {
  * Use `create(ExecutionEventSchema)` to create a new message.
  */
 export const ExecutionEventSchema: GenMessage<ExecutionEvent> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 6);
+  messageDesc(file_syla_execution_v1_execution, 3);
 
 /**
  * A move to another status.
@@ -656,7 +475,8 @@ export type StatusChanged = Message<"syla.execution.v1.StatusChanged"> & {
   status: Execution_Status;
 
   /**
-   * While running: `compile` or `run`.
+   * While running: `compile` or `run`. A program that was built before is not compiled again: there is no `compile`,
+   * and what its compiler said comes at the beginning of `run`.
    *
    * @generated from field: string phase = 2;
    */
@@ -668,7 +488,7 @@ export type StatusChanged = Message<"syla.execution.v1.StatusChanged"> & {
  * Use `create(StatusChangedSchema)` to create a new message.
  */
 export const StatusChangedSchema: GenMessage<StatusChanged> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 7);
+  messageDesc(file_syla_execution_v1_execution, 4);
 
 /**
  * Bytes a program wrote, in order. A character is never split over two chunks.
@@ -705,7 +525,7 @@ export type OutputChunk = Message<"syla.execution.v1.OutputChunk"> & {
  * Use `create(OutputChunkSchema)` to create a new message.
  */
 export const OutputChunkSchema: GenMessage<OutputChunk> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 8);
+  messageDesc(file_syla_execution_v1_execution, 5);
 
 /**
  * Request of CreateExecution.
@@ -726,7 +546,7 @@ export type CreateExecutionRequest = Message<"syla.execution.v1.CreateExecutionR
  * Use `create(CreateExecutionRequestSchema)` to create a new message.
  */
 export const CreateExecutionRequestSchema: GenMessage<CreateExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 9);
+  messageDesc(file_syla_execution_v1_execution, 6);
 
 /**
  * Request of Execute.
@@ -747,7 +567,7 @@ export type ExecuteRequest = Message<"syla.execution.v1.ExecuteRequest"> & {
  * Use `create(ExecuteRequestSchema)` to create a new message.
  */
 export const ExecuteRequestSchema: GenMessage<ExecuteRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 10);
+  messageDesc(file_syla_execution_v1_execution, 7);
 
 /**
  * Request of ExecuteStream.
@@ -768,7 +588,7 @@ export type ExecuteStreamRequest = Message<"syla.execution.v1.ExecuteStreamReque
  * Use `create(ExecuteStreamRequestSchema)` to create a new message.
  */
 export const ExecuteStreamRequestSchema: GenMessage<ExecuteStreamRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 11);
+  messageDesc(file_syla_execution_v1_execution, 8);
 
 /**
  * Request of GetExecution.
@@ -789,7 +609,7 @@ export type GetExecutionRequest = Message<"syla.execution.v1.GetExecutionRequest
  * Use `create(GetExecutionRequestSchema)` to create a new message.
  */
 export const GetExecutionRequestSchema: GenMessage<GetExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 12);
+  messageDesc(file_syla_execution_v1_execution, 9);
 
 /**
  * Request of ListExecutions.
@@ -825,7 +645,7 @@ export type ListExecutionsRequest = Message<"syla.execution.v1.ListExecutionsReq
  * Use `create(ListExecutionsRequestSchema)` to create a new message.
  */
 export const ListExecutionsRequestSchema: GenMessage<ListExecutionsRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 13);
+  messageDesc(file_syla_execution_v1_execution, 10);
 
 /**
  * Response of ListExecutions.
@@ -853,7 +673,7 @@ export type ListExecutionsResponse = Message<"syla.execution.v1.ListExecutionsRe
  * Use `create(ListExecutionsResponseSchema)` to create a new message.
  */
 export const ListExecutionsResponseSchema: GenMessage<ListExecutionsResponse> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 14);
+  messageDesc(file_syla_execution_v1_execution, 11);
 
 /**
  * Request of CancelExecution.
@@ -874,7 +694,7 @@ export type CancelExecutionRequest = Message<"syla.execution.v1.CancelExecutionR
  * Use `create(CancelExecutionRequestSchema)` to create a new message.
  */
 export const CancelExecutionRequestSchema: GenMessage<CancelExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 15);
+  messageDesc(file_syla_execution_v1_execution, 12);
 
 /**
  * Request of WatchExecution.
@@ -902,7 +722,7 @@ export type WatchExecutionRequest = Message<"syla.execution.v1.WatchExecutionReq
  * Use `create(WatchExecutionRequestSchema)` to create a new message.
  */
 export const WatchExecutionRequestSchema: GenMessage<WatchExecutionRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 16);
+  messageDesc(file_syla_execution_v1_execution, 13);
 
 /**
  * Request of ListLanguages; empty.
@@ -917,7 +737,7 @@ export type ListLanguagesRequest = Message<"syla.execution.v1.ListLanguagesReque
  * Use `create(ListLanguagesRequestSchema)` to create a new message.
  */
 export const ListLanguagesRequestSchema: GenMessage<ListLanguagesRequest> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 17);
+  messageDesc(file_syla_execution_v1_execution, 14);
 
 /**
  * Response of ListLanguages.
@@ -938,7 +758,7 @@ export type ListLanguagesResponse = Message<"syla.execution.v1.ListLanguagesResp
  * Use `create(ListLanguagesResponseSchema)` to create a new message.
  */
 export const ListLanguagesResponseSchema: GenMessage<ListLanguagesResponse> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 18);
+  messageDesc(file_syla_execution_v1_execution, 15);
 
 /**
  * A language at one version.
@@ -994,7 +814,7 @@ export type Language = Message<"syla.execution.v1.Language"> & {
  * Use `create(LanguageSchema)` to create a new message.
  */
 export const LanguageSchema: GenMessage<Language> = /*@__PURE__*/
-  messageDesc(file_syla_execution_v1_execution, 19);
+  messageDesc(file_syla_execution_v1_execution, 16);
 
 /**
  * Runs programs and remembers every run.
