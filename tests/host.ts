@@ -1,5 +1,6 @@
 // What a run could leave on its host, and the assertion that it left nothing: processes, control groups, mounts,
-// descriptors and files of the platform, settings of the kernel. What is released after an answer is waited for.
+// descriptors and files of the platform, settings of the kernel. What is released after an answer is waited for. Jails
+// that wait for the next run may be there, as many as the platform says it has and with nothing in them.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -12,13 +13,17 @@ const settleMsMax = 20_000;
 const settlePollMs = 20;
 /** Connections, files of slots: what a platform may hold more of than before, having had more to do. */
 const descriptorSlack = 48;
+/** A jail that waits: its socket, and the files of its control groups. */
+const descriptorsOfJail = 6;
 
 /** A host as far as runs could change it. */
 export interface Host {
-  /** Processes below the platform's spawner of jails. */
+  /** Processes below the platform's spawner of jails, but for zygotes and those that keep an empty jail. */
   readonly jailed: readonly string[];
-  /** Processes in any control group of the platform's. */
+  /** Processes in any control group of the platform's, but for those that keep an empty jail. */
   readonly grouped: readonly string[];
+  /** Jails beyond those that wait. */
+  readonly jails: number;
   /** Groups that are neither the platform's own nor its slots. */
   readonly foreignGroups: readonly string[];
   /** Mounts of jails that show on the host. */
@@ -37,22 +42,21 @@ const settingFiles = [
   "/proc/sys/vm/overcommit_memory",
 ] as const;
 
-/** Looks at the host, at a moment at which no jail is open. */
-export async function observeHost(platform: Pick<Platform, "pid" | "data">): Promise<Host> {
+type HostOf = Pick<Platform, "pid" | "data" | "url">;
+
+/** Looks at the host, at a moment at which no run's jail is open. */
+export async function observeHost(platform: HostOf): Promise<Host> {
   const deadline = Date.now() + settleMsMax;
   for (;;) {
-    const host = lookAtHost(platform);
-    const quiet = host.jailed.length + host.grouped.length === 0;
+    const host = await lookAtHost(platform);
+    const quiet = host.jailed.length + host.grouped.length === 0 && host.jails === 0;
     if (quiet || Date.now() > deadline) return host;
     await sleep(settlePollMs);
   }
 }
 
 /** Asserts that nothing is left of any run since the host was looked at. */
-export async function assertHostUnchanged(
-  platform: Pick<Platform, "pid" | "data">,
-  before: Host,
-): Promise<void> {
+export async function assertHostUnchanged(platform: HostOf, before: Host): Promise<void> {
   const { descriptors, ...after } = await observeHost(platform);
   const { descriptors: descriptorsBefore, ...rest } = before;
   assert.deepEqual(after, rest);
@@ -64,22 +68,29 @@ export async function assertHostUnchanged(
 }
 
 /** Looks at the host as it is now. */
-export function lookAtHost({ pid, data }: Pick<Platform, "pid" | "data">): Host {
+export async function lookAtHost({ pid, data, url }: HostOf): Promise<Host> {
   const groups = groupsOf(pid);
+  const waiting = await waitingJails(url);
+  const grouped = groups.filter((path) => !path.endsWith("/zygotes")).flatMap(processesIn);
+  const keepers = new Set(grouped.filter(keepsJail).map(({ pid: own }) => own));
+  const waits = (one: Pick<Process, "pid" | "command">) => keepers.has(one.pid) || isHeld(one);
   return {
-    jailed: jailedBelow(pid),
-    grouped: groups.flatMap(processesIn),
-    foreignGroups: groups.filter((path) => !/\/syla-\d+-\d+(\/slot-\d+)?$/.test(path)),
+    jailed: jailedBelow(pid)
+      .filter((one) => !waits(one) && !isZygote(one))
+      .map(describe),
+    grouped: grouped.filter((one) => !waits(one)).map(describe),
+    jails: keepers.size - waiting,
+    foreignGroups: groups.filter((path) => !/\/syla-\d+-\d+(\/(slot-\d+|zygotes))?$/.test(path)),
     mounts: lines(`/proc/${pid}/mountinfo`).filter((line) => {
       return line.includes(data) || /\/(newroot|oldroot|bwrap)|\/var\/lib\/syla/.test(line);
     }),
-    descriptors: namesIn(`/proc/${pid}/fd`).length,
+    descriptors: namesIn(`/proc/${pid}/fd`).length - waiting * descriptorsOfJail,
     files: digest(["agent", "root"].map((name) => join(data, name))),
     settings: Object.fromEntries(settingFiles.map((file) => [file, text(file)])),
   };
 }
 
-interface Process {
+export interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly command: string;
@@ -103,12 +114,36 @@ export function descendants(pid: number, all = processes()): readonly Process[] 
   return [...children, ...children.flatMap((child) => descendants(child.pid, all))];
 }
 
-function jailedBelow(pid: number): string[] {
+/** How many jails wait, as the platform tells. */
+async function waitingJails(url: string): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const counts = metrics.matchAll(/^syla_pool_slots\{.*state="warm"\} (\d+)$/gm);
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+/** The first process of a process namespace: a jail's agent, which alone is in a jail that waits. */
+function keepsJail({ pid }: Pick<Process, "pid">): boolean {
+  return /^NSpid:.*\t1$/m.test(text(`/proc/${pid}/status`));
+}
+
+/** What jails are forked from is in none, nor in any run's control group. */
+function isZygote({ command }: Pick<Process, "command">): boolean {
+  return /(^|\/)bwrap .*\/init zygote |^\/init zygote |\/zygote\.py/.test(command);
+}
+
+/** A Node that waits for its program, or has had it: then its jail is one too many. */
+function isHeld({ command }: Pick<Process, "command">): boolean {
+  return / \/hold\.cjs/.test(command);
+}
+
+function describe({ pid, command, group }: Pick<Process, "pid" | "command"> & { group?: string }) {
+  return `${pid} ${command}${group === undefined ? "" : ` in ${group}`}`;
+}
+
+function jailedBelow(pid: number): Process[] {
   const all = processes();
   const spawners = all.filter(({ parent, command }) => parent === pid && / spawn \//.test(command));
-  return spawners
-    .flatMap((spawner) => descendants(spawner.pid, all))
-    .map(({ pid: own, command }) => `${own} ${command}`);
+  return spawners.flatMap((spawner) => descendants(spawner.pid, all));
 }
 
 /** The control groups that a platform made, in every hierarchy, deepest last. */
@@ -142,10 +177,10 @@ function withNested(directory: string): string[] {
   return [directory, ...below.flatMap(withNested)];
 }
 
-function processesIn(group: string): string[] {
+function processesIn(group: string) {
   return lines(join(group, "cgroup.procs")).map((pid) => {
     const command = text(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-    return `${pid} ${command} in ${group}`;
+    return { pid: Number(pid), command, group };
   });
 }
 

@@ -50,6 +50,13 @@ export interface Attempt {
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
+/** Where programs run: jails made for each, jails that wait, or interpreters that wait (see tools/test.ts). */
+const slotSettings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  fresh: { SYLA_SANDBOX_POOL_WARM: "0" },
+  pooled: { SYLA_SANDBOX_WARM_INTERPRETERS: "false" },
+  started: {},
+};
+
 /** What a language prepares once for all its runs is prepared once for all tests, and kept between them. */
 const languageCache = fileURLToPath(new URL("../.cache/test/languages", import.meta.url));
 
@@ -100,6 +107,7 @@ function launch(data: string, more: Readonly<Record<string, string>> = {}) {
     REST_PORT: "0",
     GRPC_PORT: "0",
     LOG_LEVEL: "warn",
+    ...slotSettings[process.env["SYLA_TEST_SLOTS"] ?? "started"],
     ...more,
   };
   const child: Child = spawn(process.execPath, [program, "--embedded"], {

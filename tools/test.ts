@@ -15,6 +15,12 @@ const fileTimeoutMs = 300_000;
 const runTimeoutMs = 1_800_000;
 const leftoverGraceMs = 3000;
 
+// What is promised of jails is promised of every kind (SYLA_TEST_SLOTS): these run once more for each of the kinds that
+// are not a platform's default.
+const slotKinds = ["fresh", "pooled"];
+const ofEverySlotKind =
+  /^tests\/adversarial\/|^services\/sandbox\/src\/jail(-walls|-neighbours)?\.test\.ts$/;
+
 // Why a test may be skipped even in CI: the host lacks something that no package can give it.
 const hostReasons: readonly RegExp[] = [
   /^no KVM/,
@@ -148,6 +154,12 @@ async function main(filters: readonly string[]): Promise<void> {
     // Each starts a platform of its own, so fewer of them at a time.
     await runFiles(endToEnd, Math.max(1, Math.floor(processors / 2)), signal),
   ];
+  const again = chosen.filter((file) => ofEverySlotKind.test(file));
+  for (const kind of signal.aborted ? [] : slotKinds) {
+    process.env["SYLA_TEST_SLOTS"] = kind;
+    console.log(`Once more with ${kind} jails:`);
+    parts.push(await runFiles(again, Math.max(1, Math.floor(processors / 2)), signal));
+  }
   stopWatching();
   const left = await endLeftovers(mark);
   const refused = judgeSkips(parts.flatMap((part) => part.skips));

@@ -21,7 +21,7 @@ test("the observer of the host sees a jail while one is open, and its processes"
     code: "echo here; sleep 60 & sleep 60",
   });
   await saysSomething(id);
-  const { jailed, grouped } = lookAtHost(platform());
+  const { jailed, grouped } = await lookAtHost(platform());
   assert.ok(
     jailed.some((command) => command.includes("sleep 60")),
     jailed.join("\n"),

@@ -111,6 +111,7 @@ export class Platform {
       config: this.#options.configuration.sandbox,
       dataDirectory: this.data.path,
       interceptors: this.#interceptors,
+      metrics: this.#metrics,
       log: this.#options.log,
     });
     this.#sandboxStarting.catch(() => undefined); // its error is thrown where it is awaited

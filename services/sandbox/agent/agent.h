@@ -1,10 +1,12 @@
 /*
- * syla-agent: the two small programs that a jail is started with, in one static binary.
+ * syla-agent: the small programs that a jail is started with, in one static binary.
  *
  *   spawn    outside: starts jails for the host, each in its cgroups from birth   (spawn.c)
  *   init     inside:  PID 1; closes the last doors, then serves the host on fd 3  (enter.c, run.c)
+ *   zygote   between: forks jails, each as complete as one that init opens        (zygote.c)
  *
- * README.md beside this file is the protocol. Everything here is single-threaded, allocates nothing
+ * The zygote is also a library that an interpreter loads, whose forks then have it started
+ * (python.c). README.md beside this file is the protocol. Everything here is single-threaded, allocates nothing
  * after start, and treats the host's frames as trusted and the program's behaviour as hostile.
  */
 #ifndef SYLA_AGENT_H
@@ -17,9 +19,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { CONTROL_FD = 3, HEADER_BYTES = 8, PAYLOAD_BYTES_MAX = 65536 };
+enum { CONTROL_FD = 3, ZYGOTE_FD = 4, HEADER_BYTES = 8, PAYLOAD_BYTES_MAX = 65536 };
 
-/* The program's identity inside the jail; which host uid that is, the host says (--host-uid). */
+/* The program's identity inside the jail; which uid outside that is, the host says (--uid). */
 enum { PROGRAM_UID = 1000 };
 
 enum frame_type {
@@ -31,6 +33,7 @@ enum frame_type {
   FRAME_EXEC = 6,
   FRAME_KILL = 7,
   FRAME_COLLECT = 8,
+  FRAME_COLLECT_TREE = 9,
 
   FRAME_READY = 128,
   FRAME_STARTED = 129,
@@ -43,10 +46,16 @@ enum frame_type {
   FRAME_ARTIFACT_ERROR = 136,
   FRAME_USAGE = 137,
   FRAME_ERROR = 138,
+  FRAME_HELD = 139,
+  FRAME_TREE_FILE = 140,
+  FRAME_TREE_DATA = 141,
+  FRAME_TREE_END = 142,
 };
 
-/* Flag of EXEC: the payload goes on in the next EXEC frame (argv and env may exceed 64 KiB). */
-enum { FLAG_MORE = 1 };
+/* Flags of EXEC: the payload goes on in the next EXEC frame (argv and env may exceed 64 KiB); the
+   program is run by a fork of the interpreter that this jail is a fork of; is started now, an
+   interpreter, but held until it is told its own program; is told it. */
+enum { FLAG_MORE = 1, FLAG_FORK = 2, FLAG_HOLD = 4, FLAG_RELEASE = 8 };
 
 struct frame {
   uint8_t type;
@@ -96,6 +105,8 @@ void out_flush_all(void);
 void in_wait_frame(struct frame *frame);
 /* Reads what is there; then in_next() yields the whole frames. */
 void in_fill(void);
+/* Forgets what is buffered: after a fork the descriptor is another's. */
+void wire_reset(void);
 bool in_next(struct frame *frame);
 
 /* Says what failed, to the host and on stderr, and ends the jail. */
@@ -107,7 +118,28 @@ int spawn_main(int argc, char **argv);
 
 int enter_main(int argc, char **argv);
 int serve_main(void);
-_Noreturn void serve(void);
+
+int zygote_main(int argc, char **argv);
+/* Forks jails for as long as the host lives. */
+_Noreturn void zygote_serve(void);
+
+/* walls.c */
+void isolate_process(int last_fd);
+void forbid_core_dumps(void);
+void make_proc(void);
+void make_devices(void);
+void make_terminals(void);
+void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes);
+void make_read_only(const char *path, unsigned long flags);
+void cover_proc(void);
+void write_file(const char *path, const char *text);
+void enter_user_namespace(uid_t uid);
+void become_uid(uid_t uid);
+void limit_powers(void);
+void drop_powers(void);
+void filter_wait(void);
+_Noreturn void serve_filtered(void);
+unsigned long long number_of(const char *text);
 
 /* files.c: in by FILE frames, out by COLLECT; both below /work, neither through a link. */
 void files_open(void);
@@ -115,12 +147,45 @@ void file_begin(struct reader *r);
 void file_data(const uint8_t *bytes, size_t length);
 void file_end(void);
 void collect(struct reader *r);
+void collect_tree(struct reader *r);
 void usage_frame(uint16_t process);
 /* errno of the first failed FILE or STDIN since the last call, 0 if none. */
 int files_take_error(void);
 void files_note_error(int error, const char *what);
 
+/* What a program is started with; the strings lie in the frame's bytes. */
+struct program {
+  char **argv, **env;
+};
+
+/* hold.c: an interpreter that waits for its program with a gate as fd 3 and words as fd 4. */
+void hold_make(int for_program[2], int *input);
+void hold_started(pid_t pid);
+/* Its gate, -1 without one; readable when it waits. */
+int hold_gate(void);
+void hold_hear(void);
+/* Writes to its standard input; false with errno. */
+bool hold_input(const uint8_t *bytes, size_t length);
+/* Answers the CPU time in us that it has taken by now, which is not its program's. */
+uint64_t hold_release(const struct program *program);
+
+/* limits.c: rlimits; 0 leaves one as it is. */
+struct limits {
+  uint64_t file_bytes, address_bytes;
+  uint32_t cpu_seconds, open_files, processes;
+};
+bool set_limits(const struct limits *q);
+void prefer_as_victim(const char *path);
+
 /* run.c: one program at a time. */
+_Noreturn void serve(void);
+/* What a library that an interpreter has loaded can do: run programs by forks of it (python.c). */
+struct interpreter {
+  pid_t (*fork)(void);
+  /* In the child; does not return to its caller but to the interpreter. */
+  void (*enter)(const struct program *program);
+};
+extern const struct interpreter *interpreter; /* NULL in a jail that is none's fork */
 void run_stdin(const uint8_t *bytes, size_t length);
 void run_exec(const struct frame *frame);
 void run_kill(int signal);

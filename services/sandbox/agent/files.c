@@ -5,14 +5,18 @@
  */
 #include "agent.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PATH_BYTES_MAX = 4096 };
+/* Of a tree: a path has to fit into a frame's writer, and every level has a buffer of its own. */
+enum { TREE_PATH_BYTES_MAX = 960, TREE_DEPTH_MAX = 32, TREE_ENTRIES_BYTES = 2048 };
 
 static int work_fd = -1;
 static int file_fd = -1;
@@ -191,6 +195,86 @@ void collect(struct reader *r) {
     if (r->bad) fail("frame", "COLLECT");
     send_artifact((uint16_t)i, path, max);
   }
+  out_flush_all();
+}
+
+/* ---- a file, or a folder with all that is in it: the whole of it or an error ---- */
+
+struct tree {
+  uint64_t bytes_left;
+  uint32_t entries_left;
+  size_t length;
+  char path[TREE_PATH_BYTES_MAX + 1];
+};
+
+static int send_tree_file(struct tree *t, int fd, const struct stat *about) {
+  if ((uint64_t)about->st_size > t->bytes_left) return EFBIG;
+  struct writer w = {.length = 0};
+  write_u64(&w, (uint64_t)about->st_size);
+  write_u32(&w, about->st_mode & 0777);
+  write_string(&w, t->path);
+  out_frame(FRAME_TREE_FILE, 0, &w);
+  for (;;) {
+    out_flush_all();
+    ssize_t n = read(fd, out_payload(), PAYLOAD_BYTES_MAX);
+    if (n <= 0) return n < 0 ? errno : 0;
+    if ((uint64_t)n > t->bytes_left) return EFBIG;
+    t->bytes_left -= (uint64_t)n;
+    out_commit(FRAME_TREE_DATA, 0, (size_t)n);
+  }
+}
+
+static int send_tree(struct tree *t, int parent, const char *name, int depth);
+
+static int send_tree_folder(struct tree *t, int fd, int depth) {
+  static char entries[TREE_DEPTH_MAX][TREE_ENTRIES_BYTES] __attribute__((aligned(8)));
+  if (depth >= TREE_DEPTH_MAX) return ENAMETOOLONG;
+  for (;;) {
+    long length = syscall(SYS_getdents64, fd, entries[depth], TREE_ENTRIES_BYTES);
+    if (length <= 0) return length < 0 ? errno : 0;
+    for (long at = 0; at < length;) {
+      const struct dirent64 *entry = (const struct dirent64 *)(entries[depth] + at);
+      at += entry->d_reclen;
+      if (!component_is_plain(entry->d_name)) continue; /* itself and its parent */
+      int error = send_tree(t, fd, entry->d_name, depth + 1);
+      if (error != 0) return error;
+    }
+  }
+}
+
+static int send_tree(struct tree *t, int parent, const char *name, int depth) {
+  size_t before = t->length, slash = before > 0, own = strlen(name);
+  if (before + slash + own > TREE_PATH_BYTES_MAX) return ENAMETOOLONG;
+  if (t->entries_left == 0) return EFBIG;
+  t->entries_left--;
+  int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  if (slash) t->path[before] = '/';
+  memcpy(t->path + before + slash, name, own + 1);
+  t->length = before + slash + own;
+  struct stat about;
+  int error = fstat(fd, &about) != 0 ? errno : EMEDIUMTYPE;
+  if (error == EMEDIUMTYPE && S_ISREG(about.st_mode)) error = send_tree_file(t, fd, &about);
+  else if (error == EMEDIUMTYPE && S_ISDIR(about.st_mode)) error = send_tree_folder(t, fd, depth);
+  close(fd);
+  t->length = before;
+  t->path[before] = 0;
+  return error;
+}
+
+void collect_tree(struct reader *r) {
+  static struct tree tree;
+  memset(&tree, 0, sizeof tree);
+  tree.bytes_left = read_u64(r);
+  tree.entries_left = read_u32(r);
+  const char *name = read_string(r);
+  errno = EPROTO;
+  if (r->bad) fail("frame", "COLLECT_TREE");
+  int error = component_is_plain(name) && strchr(name, '/') == NULL ? 0 : EINVAL;
+  if (error == 0) error = send_tree(&tree, work_fd, name, 0);
+  struct writer w = {.length = 0};
+  write_u32(&w, (uint32_t)error);
+  out_frame(FRAME_TREE_END, 0, &w);
   out_flush_all();
 }
 

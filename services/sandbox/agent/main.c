@@ -1,4 +1,4 @@
-/* The entry: which of the two programs this is; `serve` is the second half of `init`. */
+/* The entry: which of the programs this is; `serve` is the second half of `init`. */
 #include "agent.h"
 
 #include <stdio.h>
@@ -8,6 +8,7 @@ int main(int argc, char **argv) {
   if (argc >= 2 && strcmp(argv[1], "spawn") == 0) return spawn_main(argc - 2, argv + 2);
   if (argc >= 2 && strcmp(argv[1], "init") == 0) return enter_main(argc - 2, argv + 2);
   if (argc == 2 && strcmp(argv[1], "serve") == 0) return serve_main();
-  fprintf(stderr, "usage: syla-agent spawn|init ...\n");
+  if (argc >= 2 && strcmp(argv[1], "zygote") == 0) return zygote_main(argc - 2, argv + 2);
+  fprintf(stderr, "usage: syla-agent spawn|init|zygote ...\n");
   return 64;
 }

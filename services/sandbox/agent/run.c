@@ -2,6 +2,7 @@
  * serve() and the one program it runs at a time.
  *
  *   idle --EXEC--> running --its end, a limit, or KILL--> ending --pipes at EOF--> idle
+ *     '--EXEC, hold--> held --EXEC, release--^
  *
  * `running` waits at once for: frames, the program's two pipes (only while there is room to forward
  * what they give), SIGCHLD and the wall clock. `ending` has killed and reaped everything but PID 1,
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,9 +34,9 @@ enum stage { STAGE_NONE, STAGE_FILES, STAGE_STREAMS, STAGE_DIRECTORY, STAGE_LIMI
 
 struct request {
   uint64_t wall_us, stdout_max, stderr_max;
-  uint64_t file_bytes, address_bytes;
-  uint32_t cpu_seconds, open_files, processes;
-  bool stdin_uploaded;
+  struct limits limits;
+  bool stdin_uploaded, by_fork, held;
+  int held_fds[2]; /* what a held one has as fd 3 and 4 */
   char *directory, **argv, **env;
 };
 
@@ -43,7 +45,7 @@ struct stream {
   uint64_t left;
 };
 
-static enum { IDLE, RUNNING, ENDING } state;
+static enum { IDLE, HELD, RUNNING, ENDING } state;
 static uint16_t process;
 static pid_t main_pid;
 static struct stream streams[2]; /* stdout, stderr */
@@ -54,6 +56,7 @@ static struct {
   uint64_t wall_us, rss_kib;
 } result;
 static struct rusage before;
+static uint64_t held_us; /* CPU time of the main process that is not its program's */
 static int stdin_fd = -1;
 static uint8_t exec_bytes[EXEC_BYTES_MAX];
 static size_t exec_length;
@@ -67,6 +70,10 @@ static uint64_t now_us(void) {
 
 /* stdin is a memory file and no pipe: a program may seek it or never read it, nothing deadlocks. */
 void run_stdin(const uint8_t *bytes, size_t length) {
+  if (state == HELD) {
+    if (!hold_input(bytes, length)) files_note_error(errno, "stdin");
+    return;
+  }
   if (stdin_fd < 0) stdin_fd = memfd_create("stdin", MFD_CLOEXEC);
   while (length > 0) {
     ssize_t n = stdin_fd < 0 ? -1 : write(stdin_fd, bytes, length);
@@ -99,36 +106,16 @@ static bool read_request(struct request *q) {
   q->wall_us = read_u64(&r);
   q->stdout_max = read_u64(&r);
   q->stderr_max = read_u64(&r);
-  q->file_bytes = read_u64(&r);
-  q->address_bytes = read_u64(&r);
-  q->cpu_seconds = read_u32(&r);
-  q->open_files = read_u32(&r);
-  q->processes = read_u32(&r);
+  q->limits.file_bytes = read_u64(&r);
+  q->limits.address_bytes = read_u64(&r);
+  q->limits.cpu_seconds = read_u32(&r);
+  q->limits.open_files = read_u32(&r);
+  q->limits.processes = read_u32(&r);
   q->stdin_uploaded = read_u8(&r) != 0;
   q->directory = read_string(&r);
   q->argv = read_strings(&r, &used);
   q->env = read_strings(&r, &used);
   return !r.bad && q->argv[0] != NULL;
-}
-
-/* Never above what the host itself is held to: without powers that cannot be raised. */
-static bool limit(__rlimit_resource_t resource, uint64_t value) {
-  struct rlimit both;
-  if (getrlimit(resource, &both) != 0) return false;
-  if (both.rlim_max == RLIM_INFINITY || value < both.rlim_max) both.rlim_max = value;
-  both.rlim_cur = both.rlim_max;
-  return setrlimit(resource, &both) == 0;
-}
-
-/* 0 leaves a limit as it is. The soft CPU limit gives SIGXCPU, which says why; the hard one a
-   second later ends a program that ignores it. */
-static bool set_limits(const struct request *q) {
-  struct rlimit cpu = {.rlim_cur = q->cpu_seconds, .rlim_max = (rlim_t)q->cpu_seconds + 1};
-  return (q->cpu_seconds == 0 || setrlimit(RLIMIT_CPU, &cpu) == 0) &&
-         (q->file_bytes == 0 || limit(RLIMIT_FSIZE, q->file_bytes)) &&
-         (q->open_files == 0 || limit(RLIMIT_NOFILE, q->open_files)) &&
-         (q->address_bytes == 0 || limit(RLIMIT_AS, q->address_bytes)) &&
-         (q->processes == 0 || limit(RLIMIT_NPROC, q->processes));
 }
 
 /* What the new process tells its parent, whose memory it shares until it executes. */
@@ -153,31 +140,57 @@ static _Noreturn void become_program(const struct request *q, const int fds[3]) 
   setsid();
   for (int i = 0; i < 3; i++)
     if (dup2(fds[i], i) != i) child_fail(STAGE_STREAMS);
-  syscall(SYS_close_range, 3u, ~0u, 0u);
+  for (int i = 0; i < 2 && q->held; i++)
+    if (dup2(q->held_fds[i], 3 + i) < 0) child_fail(STAGE_STREAMS);
+  syscall(SYS_close_range, q->held ? 5u : 3u, ~0u, 0u);
   umask(022);
   if (chdir(q->directory) != 0) child_fail(STAGE_DIRECTORY);
-  if (!set_limits(q)) child_fail(STAGE_LIMITS);
+  if (!set_limits(&q->limits)) child_fail(STAGE_LIMITS);
   execve(q->argv[0], q->argv, q->env);
   child_fail(STAGE_EXECUTE);
+}
+
+const struct interpreter *interpreter;
+
+static _Noreturn void child_say(const char *what) {
+  dprintf(2, "cannot start the program: %s: %s\n", what, strerror(errno));
+  _exit(127);
+}
+
+/* The same in a fork of the interpreter. It keeps the handlers of signals that the interpreter set
+   when it started. */
+static _Noreturn void become_interpreter(const struct request *q, const int fds[3]) {
+  struct sigaction normal = {.sa_handler = SIG_DFL};
+  sigaction(SIGCHLD, &normal, NULL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  setsid();
+  for (int i = 0; i < 3; i++)
+    if (dup2(fds[i], i) != i) child_say("streams");
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  umask(022);
+  if (chdir(q->directory) != 0) child_say(q->directory);
+  if (!set_limits(&q->limits)) child_say("limits");
+  /* Ours was not; an executed program is, and its own /proc entries are to be its own. */
+  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  prefer_as_victim("/proc/self/oom_score_adj");
+  const struct program program = {.argv = q->argv, .env = q->env};
+  interpreter->enter(&program);
+  _exit(127);
 }
 
 /* vfork, since copying even this small address space costs more than everything else here. */
 static __attribute__((noinline)) pid_t start(const struct request *q, const int fds[3]) {
   child_failure.stage = STAGE_NONE;
+  if (q->by_fork) {
+    pid_t forked = interpreter->fork();
+    if (forked == 0) become_interpreter(q, fds);
+    return forked;
+  }
   pid_t pid = vfork();
   if (pid == 0) become_program(q, fds);
   return pid;
-}
-
-/* When memory runs out the program is to go and not PID 1. Not in the child before it executes: it
-   shares our undumpable memory, so /proc would not let it write. */
-static void prefer_as_victim(pid_t pid) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/oom_score_adj", pid);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  if (write(fd, "1000", 4) != 4) errno = 0;
-  close(fd);
 }
 
 static void send_exit(enum exit_kind kind, enum stage stage, int code, const struct rusage *used) {
@@ -216,9 +229,19 @@ static bool make_pipe(int ends[2]) {
   return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
-static void begin(const struct request *q) {
-  int out_pipe[2], err_pipe[2];
-  int input = take_stdin(q);
+static void started(const struct request *q) {
+  deadline_us = q->wall_us == 0 ? 0 : started_us + q->wall_us;
+  streams[0].left = q->stdout_max;
+  streams[1].left = q->stderr_max;
+  state = RUNNING;
+  out_frame(FRAME_STARTED, process, NULL);
+  out_flush();
+}
+
+static void begin(struct request *q) {
+  int out_pipe[2], err_pipe[2], input;
+  if (q->held) hold_make(q->held_fds, &input);
+  else input = take_stdin(q);
   if (input < 0 || !make_pipe(out_pipe) || !make_pipe(err_pipe))
     fail("exec", "cannot make the program's streams");
   const int fds[3] = {input, out_pipe[1], err_pipe[1]};
@@ -229,6 +252,7 @@ static void begin(const struct request *q) {
   close(input);
   close(out_pipe[1]);
   close(err_pipe[1]);
+  if (q->held) close(q->held_fds[0]);
   if (main_pid < 0 || child_failure.stage != STAGE_NONE) {
     if (main_pid > 0) waitpid(main_pid, NULL, 0);
     close(out_pipe[0]);
@@ -237,18 +261,32 @@ static void begin(const struct request *q) {
     else not_started(child_failure.stage, child_failure.error);
     return;
   }
-  deadline_us = q->wall_us == 0 ? 0 : started_us + q->wall_us;
-  streams[0] = (struct stream){.fd = out_pipe[0], .left = q->stdout_max};
-  streams[1] = (struct stream){.fd = err_pipe[0], .left = q->stderr_max};
-  state = RUNNING;
-  out_frame(FRAME_STARTED, process, NULL);
-  out_flush();
-  prefer_as_victim(main_pid);
+  streams[0].fd = out_pipe[0];
+  streams[1].fd = err_pipe[0];
+  held_us = 0;
+  if (q->held) {
+    hold_started(main_pid);
+    state = HELD;
+  } else {
+    started(q);
+  }
+  if (q->by_fork) return; /* it does so itself */
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/oom_score_adj", main_pid);
+  prefer_as_victim(path);
+}
+
+static void release(const struct request *q) {
+  const struct program program = {.argv = q->argv, .env = q->env};
+  started_us = now_us();
+  held_us = hold_release(&program);
+  started(q);
 }
 
 void run_exec(const struct frame *frame) {
   errno = EPROTO;
-  if (state != IDLE) fail("exec", "a program is running");
+  bool releases = (frame->flags & FLAG_RELEASE) != 0;
+  if (state != (releases ? HELD : IDLE)) fail("exec", "a program is running");
   if (frame->length > EXEC_BYTES_MAX - exec_length) fail("exec", "arguments are too long");
   memcpy(exec_bytes + exec_length, frame->payload, frame->length);
   exec_length += frame->length;
@@ -256,12 +294,16 @@ void run_exec(const struct frame *frame) {
   struct request q;
   bool whole = read_request(&q);
   exec_length = 0;
-  if (!whole) fail("exec", "cannot read the request");
+  q.held = (frame->flags & FLAG_HOLD) != 0;
+  q.by_fork = (frame->flags & FLAG_FORK) != 0;
+  if (!whole || (q.by_fork && interpreter == NULL)) fail("exec", "cannot read the request");
   process = frame->process;
   reason = REASON_NONE;
   result.rss_kib = 0;
   int error = files_take_error();
+  if (error != 0 && releases) fail("files", "the program's files are not as asked");
   if (error != 0) not_started(STAGE_FILES, error);
+  else if (releases) release(&q);
   else begin(&q);
 }
 
@@ -296,6 +338,7 @@ static void reap_without_waiting(void) {
   struct rusage used;
   pid_t pid;
   while ((pid = wait4(-1, &status, WNOHANG, &used)) > 0) reap_one(pid, status, &used);
+  if (main_pid == 0 && state == HELD) fail("hold", "the interpreter ended");
   if (main_pid == 0) end_everything();
 }
 
@@ -316,6 +359,9 @@ static void report_end(void) {
   getrusage(RUSAGE_CHILDREN, &after);
   timersub(&after.ru_utime, &before.ru_utime, &after.ru_utime);
   timersub(&after.ru_stime, &before.ru_stime, &after.ru_stime);
+  const struct timeval held = {.tv_sec = (time_t)(held_us / 1000000u),
+                               .tv_usec = (suseconds_t)(held_us % 1000000u)};
+  if (timercmp(&after.ru_utime, &held, >)) timersub(&after.ru_utime, &held, &after.ru_utime);
   state = IDLE;
   if (WIFSIGNALED(result.status))
     send_exit(KIND_SIGNALLED, STAGE_NONE, WTERMSIG(result.status), &after);
@@ -361,16 +407,19 @@ static void handle_frame(const struct frame *frame) {
     case FRAME_EXEC: run_exec(frame); break;
     case FRAME_KILL: run_kill((int)read_u32(&r)); break;
     case FRAME_COLLECT:
+    case FRAME_COLLECT_TREE:
       errno = EPROTO;
       if (state != IDLE) fail("collect", "a program is running");
-      collect(&r);
+      if (frame->type == FRAME_COLLECT) collect(&r);
+      else collect_tree(&r);
       break;
     default: errno = EPROTO; fail("frame", "unknown type");
   }
 }
 
-static void wait_for_something(struct pollfd fds[3], const sigset_t *mask) {
+static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
   bool room = state != IDLE && out_room() > 0;
+  fds[3] = (struct pollfd){.fd = state == HELD ? hold_gate() : -1, .events = POLLIN};
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
   if (out_pending() > 0) fds[0].events |= POLLOUT;
   for (int i = 0; i < 2; i++)
@@ -383,8 +432,8 @@ static void wait_for_something(struct pollfd fds[3], const sigset_t *mask) {
     left.tv_nsec = (long)(us % 1000000u) * 1000;
     timeout = &left;
   }
-  int n = ppoll(fds, 3, timeout, mask);
-  if (n < 0) fds[0].revents = fds[1].revents = fds[2].revents = 0; /* SIGCHLD */
+  int n = ppoll(fds, 4, timeout, mask);
+  for (int i = 0; n < 0 && i < 4; i++) fds[i].revents = 0; /* SIGCHLD */
 }
 
 static void nothing_to_do(int signal) { (void)signal; }
@@ -403,10 +452,10 @@ _Noreturn void serve(void) {
   out_frame(FRAME_READY, 0, NULL);
   for (;;) {
     struct frame frame;
-    struct pollfd fds[3];
+    struct pollfd fds[4];
     /* Frames may have come in one read with SETUP, hence before the first wait. */
     while (in_next(&frame)) handle_frame(&frame);
-    if (state == RUNNING) reap_without_waiting();
+    if (state == RUNNING || state == HELD) reap_without_waiting();
     if (state == RUNNING && deadline_us != 0 && now_us() >= deadline_us)
       end_because(REASON_TIMEOUT);
     if (state == ENDING && streams[0].fd < 0 && streams[1].fd < 0) report_end();
@@ -415,5 +464,6 @@ _Noreturn void serve(void) {
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
     for (int i = 0; i < 2; i++)
       if (fds[1 + i].revents != 0) forward(i);
+    if (fds[3].revents != 0) hold_hear();
   }
 }

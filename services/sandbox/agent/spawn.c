@@ -7,7 +7,10 @@
  *
  * It listens on DIRECTORY/spawn.sock. One connection is one jail: its first bytes are the request
  *   u32 length, u32 id, then `length` bytes: NUL-terminated [--cgroup-v1 DIR]... [--cgroup-v2 DIR]
- *   -- PROGRAM ARGS...
+ * and then either what to start, as a zygote with a socket to us as fd 4,
+ *   [--as zygote] -- PROGRAM ARGS...
+ * or the zygote to fork it from, by the id it was started with,
+ *   --zygote ID --uid N --disk-bytes N --disk-inodes N
  * and what follows on it is for the jail's agent, whose fd 3 the connection becomes. On fd 3 of its
  * own it tells of ends {u32 id, i32 status, u32 length, text from stderr} and is told {u32 id} to
  * kill. When that closes, the host is gone: it ends, and by PDEATHSIG every jail with it.
@@ -19,6 +22,7 @@
  * (Linux 5.7).
  */
 #include "agent.h"
+#include "zygotes.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -48,13 +52,21 @@ static int waiting[WAITING_MAX];
 static int waiting_count;
 static struct jail {
   uint32_t id;
-  pid_t pid;
-  int said; /* a memory file with what bubblewrap or the agent wrote to stderr */
+  uint32_t zygote; /* whose child it is, by its id; 0: ours */
+  pid_t pid;       /* of our own */
+  int said;        /* a memory file with what bubblewrap or the agent wrote to stderr */
 } jails[JAILS_MAX];
 static int jail_count;
 static int null_fd;
 
 /* ---- the child ---- */
+
+/* The value of an argument that precedes the program; NULL without. */
+static const char *argument(char **arguments, const char *name) {
+  for (char **at = arguments; at[0] != NULL && strcmp(at[0], "--") != 0; at++)
+    if (strcmp(at[0], name) == 0) return at[1];
+  return NULL;
+}
 
 static _Noreturn void launch_failed(const char *what, const char *subject) {
   dprintf(2, "syla-agent: cannot %s %s: %s\n", what, subject, strerror(errno));
@@ -70,7 +82,7 @@ static void join_v1(const char *directory) {
 }
 
 struct launch {
-  int control, said;
+  int control, said, zygote; /* -1: none */
   pid_t parent;
   char **arguments;
 };
@@ -83,6 +95,7 @@ static _Noreturn void become_jail(const struct launch *l) {
   dup2(null_fd, 1);
   dup2(l->said, 2);
   dup2(l->control, CONTROL_FD); /* everything else of ours is close-on-exec */
+  if (l->zygote >= 0) dup2(l->zygote, ZYGOTE_FD);
   struct sigaction normal = {.sa_handler = SIG_DFL};
   sigaction(SIGCHLD, &normal, NULL);
   sigset_t none;
@@ -118,9 +131,8 @@ static pid_t start_in_v2(const struct launch *l, const char *directory) {
 }
 
 static pid_t start(const struct launch *l) {
-  for (char **at = l->arguments; at[0] != NULL && strcmp(at[0], "--") != 0; at++)
-    if (strcmp(at[0], "--cgroup-v2") == 0 && at[1] != NULL) return start_in_v2(l, at[1]);
-  return start_here(l);
+  const char *group = argument(l->arguments, "--cgroup-v2");
+  return group == NULL ? start_here(l) : start_in_v2(l, group);
 }
 
 /* ---- the host's side ---- */
@@ -151,6 +163,28 @@ static void tell_failure(uint32_t id, const char *what) {
   tell_end(id, EXIT_LAUNCH_FAILED << 8, text, (size_t)n < sizeof text ? (size_t)n : sizeof text);
 }
 
+static void fork_jail(uint32_t id, int connection, char **arguments) {
+  uint32_t zygote;
+  if (!zygotes_fork(id, connection, arguments, &zygote)) tell_failure(id, "the zygote");
+  else jails[jail_count++] = (struct jail){.id = id, .zygote = zygote, .said = -1};
+}
+
+static void launch_jail(uint32_t id, int connection, char **arguments) {
+  bool zygote = argument(arguments, "--as") != NULL;
+  struct launch l = {.control = connection, .parent = getpid(), .arguments = arguments};
+  l.zygote = zygote ? zygotes_add(id) : -1;
+  l.said = memfd_create("stderr", MFD_CLOEXEC);
+  pid_t pid = l.said < 0 || (zygote && l.zygote < 0) ? -1 : start(&l);
+  if (pid > 0) {
+    jails[jail_count++] = (struct jail){.id = id, .pid = pid, .said = l.said};
+  } else {
+    tell_failure(id, "fork");
+    if (l.said >= 0) close(l.said);
+    if (zygote) zygotes_remove(id);
+  }
+  if (l.zygote >= 0) close(l.zygote);
+}
+
 /* The request is read to its last byte and not one further: the rest is the agent's. */
 static void start_jail(int connection) {
   static char request[REQUEST_BYTES_MAX + 1];
@@ -167,28 +201,49 @@ static void start_jail(int connection) {
   for (char *at = request; at < request + head[0] && count < ARGUMENTS_MAX; at += strlen(at) + 1)
     arguments[count++] = at;
   arguments[count] = NULL;
-  struct launch l = {.control = connection, .parent = getpid(), .arguments = arguments};
-  l.said = memfd_create("stderr", MFD_CLOEXEC);
-  errno = EAGAIN;
-  pid_t pid = l.said < 0 || jail_count == JAILS_MAX ? -1 : start(&l);
-  if (pid > 0) {
-    jails[jail_count++] = (struct jail){.id = head[1], .pid = pid, .said = l.said};
-    return;
+  if (jail_count == JAILS_MAX) {
+    errno = EAGAIN;
+    tell_failure(head[1], "too many");
+  } else if (argument(arguments, "--zygote") != NULL) fork_jail(head[1], connection, arguments);
+  else launch_jail(head[1], connection, arguments);
+}
+
+/* What a zygote has forked has ended with it. */
+static void lose_children(uint32_t zygote) {
+  for (int i = jail_count - 1; i >= 0; i--) {
+    if (jails[i].zygote != zygote) continue;
+    tell_end(jails[i].id, SIGKILL, "its zygote ended", 16);
+    jails[i] = jails[--jail_count];
   }
-  tell_failure(head[1], "fork");
-  if (l.said >= 0) close(l.said);
+  zygotes_remove(zygote);
+}
+
+static void end_of_launched(int i, int status) {
+  char said[SAID_BYTES_MAX];
+  ssize_t n = pread(jails[i].said, said, sizeof said, 0);
+  close(jails[i].said);
+  uint32_t id = jails[i].id;
+  jails[i] = jails[--jail_count];
+  lose_children(id);
+  tell_end(id, status, said, n > 0 ? (size_t)n : 0);
 }
 
 static void reap(void) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    int i = 0;
+    while (i < jail_count && jails[i].pid != pid) i++;
+    if (i < jail_count) end_of_launched(i, status);
+  }
+}
+
+static void hear_zygote(int socket) {
+  struct zygote_end end;
+  while (zygotes_hear(socket, &end)) {
     for (int i = 0; i < jail_count; i++) {
-      if (jails[i].pid != pid) continue;
-      char said[SAID_BYTES_MAX];
-      ssize_t n = pread(jails[i].said, said, sizeof said, 0);
-      close(jails[i].said);
-      tell_end(jails[i].id, status, said, n > 0 ? (size_t)n : 0);
+      if (jails[i].id != end.id) continue;
+      tell_end(end.id, end.status, "", 0);
       jails[i] = jails[--jail_count];
       break;
     }
@@ -199,8 +254,11 @@ static void reap(void) {
 static bool hear_kill(void) {
   uint32_t id;
   if (!read_whole(CONTROL_FD, &id, sizeof id)) return false;
-  for (int i = 0; i < jail_count; i++)
-    if (jails[i].id == id) kill(jails[i].pid, SIGKILL);
+  for (int i = 0; i < jail_count; i++) {
+    if (jails[i].id != id) continue;
+    if (jails[i].zygote != 0) zygotes_kill(jails[i].zygote, id);
+    else kill(jails[i].pid, SIGKILL);
+  }
   return true;
 }
 
@@ -226,13 +284,15 @@ static _Noreturn void end_with_host(const char *directory) {
 
 /* False when the host is gone. */
 static bool wait_and_handle(int listener, const sigset_t *mask) {
-  struct pollfd fds[2 + WAITING_MAX];
+  struct pollfd fds[2 + WAITING_MAX + ZYGOTES_MAX];
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
   fds[1] = (struct pollfd){.fd = waiting_count < WAITING_MAX ? listener : -1, .events = POLLIN};
   for (int i = 0; i < waiting_count; i++)
     fds[2 + i] = (struct pollfd){.fd = waiting[i], .events = POLLIN};
-  int count = waiting_count;
-  if (ppoll(fds, (nfds_t)(2 + count), NULL, mask) < 0) return true; /* SIGCHLD */
+  int count = waiting_count, zygotes = zygotes_poll(fds + 2 + count);
+  if (ppoll(fds, (nfds_t)(2 + count + zygotes), NULL, mask) < 0) return true; /* SIGCHLD */
+  for (int i = 0; i < zygotes; i++)
+    if (fds[2 + count + i].revents & POLLIN) hear_zygote(fds[2 + count + i].fd);
   if (fds[0].revents != 0 && !hear_kill()) return false;
   for (int i = count - 1; i >= 0; i--) { /* from the end, as the last takes a removed one's place */
     if (fds[2 + i].revents == 0) continue;

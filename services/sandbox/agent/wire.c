@@ -169,6 +169,8 @@ bool in_next(struct frame *frame) {
   return true;
 }
 
+void wire_reset(void) { out_from = out_to = in_from = in_to = 0; }
+
 void in_wait_frame(struct frame *frame) {
   while (!in_next(frame)) {
     struct pollfd control = {.fd = CONTROL_FD, .events = POLLIN};

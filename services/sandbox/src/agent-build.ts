@@ -24,36 +24,66 @@ export interface AgentBuildOptions {
   readonly compiler?: string;
 }
 
+/** The library that makes an interpreter a zygote, and the script that it then runs. */
+export interface ZygoteFiles {
+  readonly libraryPath: string;
+  readonly scriptPath: string;
+}
+
+export interface Agent {
+  readonly path: string;
+  /** Undefined where the compiler makes no shared library: interpreters are then started for each run. */
+  readonly zygote: ZygoteFiles | undefined;
+}
+
 /** Answers the path of a current syla-agent, compiling it first when there is none. */
-export const buildAgent = async (options: AgentBuildOptions): Promise<{ path: string }> => {
+export const buildAgent = async (options: AgentBuildOptions): Promise<Agent> => {
   const compiler = options.compiler ?? "cc";
   const names = (await readdir(SOURCE_DIRECTORY)).filter(isSource).toSorted();
   const hash = createHash("sha256").update(await compilerVersion(compiler));
-  hash.update([process.arch, ...FLAGS].join(" "));
+  hash.update([process.arch, ...FLAGS, ...LIBRARY_FLAGS].join(" "));
   for (const name of names) {
     hash.update(`\n${name}\n`).update(await readFile(join(SOURCE_DIRECTORY, name)));
   }
   const path = join(options.directory, `syla-agent-${hash.digest("hex").slice(0, 16)}`);
-  if (await exists(path)) return { path };
+  const libraryPath = `${path}.so`;
   await mkdir(options.directory, { recursive: true });
-  // Renamed into place when whole, since two may build at once.
+  const sources = names.filter((name) => name.endsWith(".c"));
+  const ofProgram = sources.filter((name) => name !== LIBRARY_ONLY);
+  const ofLibrary = sources.filter((name) => !PROGRAM_ONLY.has(name));
+  const building = { compiler, attempts: ATTEMPTS, sources: ofProgram, path };
+  const [, library] = await Promise.allSettled([
+    build(building),
+    build({ compiler, attempts: LIBRARY_ATTEMPTS, sources: ofLibrary, path: libraryPath }),
+  ]);
+  await build(building); // tells what went wrong
+  const zygote = { libraryPath, scriptPath: join(SOURCE_DIRECTORY, "zygote.py") };
+  return { path, zygote: library.status === "fulfilled" ? zygote : undefined };
+};
+
+/** Renamed into place when whole, since two may build at once. */
+const build = async ({ path, ...options }: BuildOptions): Promise<void> => {
+  if (await exists(path)) return;
   const building = `${path}.${randomUUID()}`;
   try {
-    const sources = names.filter((name) => name.endsWith(".c"));
-    await compile({ compiler, sources, output: building });
+    await compile({ ...options, output: building });
     await chmod(building, 0o755);
     await rename(building, path);
   } finally {
     await rm(building, { force: true });
   }
-  return { path };
 };
+
+interface BuildOptions {
+  readonly compiler: string;
+  readonly attempts: readonly (readonly string[])[];
+  readonly sources: readonly string[];
+  readonly path: string;
+}
 
 const isSource = (name: string): boolean => /\.[ch]$/.test(name);
 
-interface CompileOptions {
-  readonly compiler: string;
-  readonly sources: readonly string[];
+interface CompileOptions extends Omit<BuildOptions, "path"> {
   readonly output: string;
 }
 
@@ -63,13 +93,17 @@ interface CompileOptions {
  * working.
  */
 const ATTEMPTS = [["-static", "-Werror"], ["-static"], []];
+const LIBRARY_FLAGS = ["-shared", "-fPIC", "-fvisibility=hidden"];
+const LIBRARY_ATTEMPTS = [[...LIBRARY_FLAGS, "-Werror"], LIBRARY_FLAGS];
+const LIBRARY_ONLY = "python.c";
+const PROGRAM_ONLY = new Set(["main.c", "spawn.c", "zygotes.c"]);
 
-const compile = async ({ compiler, sources, output }: CompileOptions): Promise<void> => {
+const compile = async ({ compiler, attempts, sources, output }: CompileOptions): Promise<void> => {
   const options = { cwd: SOURCE_DIRECTORY, timeout: COMPILE_MS_MAX };
   let failure: unknown;
-  for (const attempt of ATTEMPTS) {
+  for (const attempt of attempts) {
     try {
-      await run(compiler, [...attempt, ...FLAGS, "-o", output, ...sources], options);
+      await run(compiler, [...attempt, ...FLAGS, "-o", output, ...sources, "-ldl"], options);
       return;
     } catch (error) {
       failure = error;

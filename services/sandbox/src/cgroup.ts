@@ -16,6 +16,7 @@ import {
   type CgroupLimits,
   type CgroupUsage,
   type Group,
+  admitUser,
   killAll,
   openGroupV1,
   openGroupV2,
@@ -23,6 +24,7 @@ import {
   removeDirectory,
 } from "./cgroup-group.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
+import { isPrivileged, UID_BASE } from "./root.ts";
 
 export type { CgroupLimits, CgroupUsage } from "./cgroup-group.ts";
 
@@ -55,10 +57,14 @@ export interface CgroupSlot {
   /** Unique among the slots in use; the jail's host uid is made from it. */
   readonly index: number;
   readonly limits: CgroupLimits;
+  /** Gives a slot whose jail was made in advance the limits of its run, and counts from here. Throws when it cannot. */
+  readonly begin: (limits: CgroupLimits) => void;
   /** Whether memory and pids must be limited by rlimits, there being no cgroup. */
   readonly rlimits: boolean;
   readonly launchArguments: readonly string[];
   readonly usage: () => CgroupUsage;
+  /** Of usage() the one number that is asked for while a program runs. */
+  readonly cpuUs: () => number;
   readonly kill: () => void;
   /** Waits until it is empty (killing what is left) and gives it back. */
   readonly release: () => Promise<void>;
@@ -66,6 +72,8 @@ export interface CgroupSlot {
 
 export interface Cgroups {
   readonly kind: "v1" | "v2" | "hybrid" | "rlimit";
+  /** For a zygote to be started with: where it may put what it forks into slots from. */
+  readonly zygoteArguments: readonly string[];
   /** A free slot with these limits, synchronously: it is on every request's path. */
   readonly acquire: (limits: CgroupLimits) => CgroupSlot;
   /** Kills what is in any slot and removes all groups. */
@@ -73,6 +81,7 @@ export interface Cgroups {
 }
 
 const SUPERVISOR = "syla-supervisor";
+const ZYGOTES = "zygotes";
 const SLOTS_MAX = 4096;
 const EMPTY_WAIT_MS_MAX = 5_000;
 const NO_USAGE: CgroupUsage = { cpuUs: 0, memoryPeakBytes: 0, oomKills: 0, pidsMaxHits: 0 };
@@ -144,13 +153,20 @@ const openV2 = async (own: string, name: string): Promise<Cgroups> => {
   writeFileSync(join(parent, "cgroup.subtree_control"), wanted);
   writeFileSync(join(parent, "memory.max"), String(allBytesMax()));
   writeFileSync(join(parent, "pids.max"), String(allPidsMax()));
-  return slots(
-    "v2",
-    (index) => openGroupV2(join(parent, `slot-${index}`)),
-    () => {
+  // To start a process in another group takes the right to write there and in the nearest group above both.
+  const admitted = isPrivileged() ? UID_BASE : undefined;
+  const zygotes = join(parent, ZYGOTES);
+  mkdirSync(zygotes);
+  admitUser(parent, admitted);
+  const zygoteArguments = ["--cgroup-v2", zygotes];
+  const open = (index: number): Group => openGroupV2(join(parent, `slot-${index}`), admitted);
+  return {
+    ...slots("v2", open, () => {
+      removeDirectory(zygotes);
       removeDirectory(parent);
-    },
-  );
+    }),
+    zygoteArguments,
+  };
 };
 
 const words = (path: string): string[] => readFileSync(path, "utf8").split(/\s+/).filter(Boolean);
@@ -196,7 +212,10 @@ const removeStale = async (own: string): Promise<void> => {
     // A process shown as 0 lives in a pid namespace that we do not see, and so may its platform.
     if (directories.some((directory) => processesOf(directory).includes(0))) continue;
     for (const directory of directories) {
-      await emptied({ kill: () => killAll(directory), processes: () => processesOf(directory) });
+      await emptied({
+        kill: () => killAll(directory),
+        empty: () => processesOf(directory).length === 0,
+      });
       removeDirectory(directory);
     }
     removeDirectory(parent);
@@ -204,9 +223,9 @@ const removeStale = async (own: string): Promise<void> => {
 };
 
 /** Processes leave a cgroup when they are reaped, a little after they are killed. */
-const emptied = async (group: Pick<Group, "kill" | "processes">): Promise<void> => {
+const emptied = async (group: Pick<Group, "kill" | "empty">): Promise<void> => {
   const deadline = Date.now() + EMPTY_WAIT_MS_MAX;
-  for (let waitMs = 1; group.processes().length > 0; waitMs = Math.min(waitMs * 2, 100)) {
+  for (let waitMs = 1; !group.empty(); waitMs = Math.min(waitMs * 2, 100)) {
     if (Date.now() > deadline) throw new Error("A cgroup stays occupied after SIGKILL");
     group.kill();
     await sleep(waitMs);
@@ -216,63 +235,91 @@ const emptied = async (group: Pick<Group, "kill" | "processes">): Promise<void> 
 const noGroup = (): Group => ({
   launchArguments: [],
   limit: () => {},
+  begin: () => {},
   usage: () => NO_USAGE,
-  processes: () => [],
+  empty: () => true,
+  cpuUs: () => 0,
   kill: () => {},
   reset: () => true,
   remove: () => {},
 });
+
+interface Made {
+  readonly index: number;
+  readonly group: Group;
+}
+
+interface SlotOptions extends Made {
+  readonly limits: CgroupLimits;
+  readonly rlimits: boolean;
+  readonly release: () => Promise<void>;
+}
+
+const slotOf = ({ index, group, limits, rlimits, release }: SlotOptions): CgroupSlot => {
+  let current = limits;
+  return {
+    index,
+    get limits() {
+      return current;
+    },
+    begin: (next) => {
+      group.limit(next);
+      group.begin();
+      current = next;
+    },
+    rlimits,
+    launchArguments: group.launchArguments,
+    usage: group.usage,
+    cpuUs: group.cpuUs,
+    kill: group.kill,
+    release,
+  };
+};
 
 const slots = (
   kind: Cgroups["kind"],
   open: (index: number) => Group,
   removeParents: () => void,
 ): Cgroups => {
-  const free: { index: number; group: Group }[] = [];
+  const free: Made[] = [];
   const used = new Map<number, Group>();
   let made = 0;
-  const make = (): { index: number; group: Group } => {
+  const make = (): Made => {
     if (made >= SLOTS_MAX) throw new Error(`Cannot open more than ${SLOTS_MAX} jails at once`);
     return { index: made, group: open(made++) };
   };
   /** What a run left to the kernel (shared memory, files that it was the first to read) goes with its group. */
-  const renewed = (index: number, group: Group): Group => {
+  const renewed = ({ index, group }: Made): Made => {
     group.remove();
-    return open(index);
+    return { index, group: open(index) };
   };
   /** A v1 group may refuse a limit below what is still charged to it from earlier: EBUSY. */
-  const limited = (slot: { index: number; group: Group }, limits: CgroupLimits): Group => {
+  const limited = (slot: Made, limits: CgroupLimits): Made => {
     try {
       slot.group.limit(limits);
-      return slot.group;
+      return slot;
     } catch {
-      const group = renewed(slot.index, slot.group);
-      group.limit(limits);
-      return group;
+      const next = renewed(slot);
+      next.group.limit(limits);
+      return next;
     }
   };
   return {
     kind,
+    zygoteArguments: [],
     acquire: (limits) => {
       // The one used last is the warmest in the kernel's caches.
-      const slot = free.pop() ?? make();
-      const { index } = slot;
-      const group = limited(slot, limits);
+      const slot = limited(free.pop() ?? make(), limits);
+      const { index, group } = slot;
+      group.begin();
       used.set(index, group);
-      return {
-        index,
-        limits,
-        rlimits: kind === "rlimit",
-        launchArguments: group.launchArguments,
-        usage: group.usage,
-        kill: group.kill,
-        release: async () => {
-          if (used.get(index) !== group) return;
-          await emptied(group);
-          used.delete(index);
-          free.push({ index, group: group.reset() ? group : renewed(index, group) });
-        },
+      const release = async (): Promise<void> => {
+        if (used.get(index) !== group) return;
+        await emptied(group);
+        used.delete(index);
+        free.push(group.reset() ? slot : renewed(slot));
       };
+      return slotOf({ ...slot, limits, rlimits: kind === "rlimit", release });
     },
     close: async () => {
       for (const group of [...used.values(), ...free.map((one) => one.group)]) {

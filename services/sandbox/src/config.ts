@@ -1,5 +1,8 @@
 // Every setting of the sandbox service, with its default, its unit and its reason.
+import { totalmem } from "node:os";
 import { type ConfigOf, defineSettings } from "@syla/kit/config";
+
+const gibibyte = 1024 ** 3;
 
 export const sandboxSettings = defineSettings({
   limits: {
@@ -27,6 +30,20 @@ export const sandboxSettings = defineSettings({
     default: 20_000,
     description: "How many files and folders fit on a program's disk.",
   },
+  warmInterpreters: {
+    key: "sandbox.warm_interpreters",
+    type: "bool",
+    default: true,
+    description:
+      "Whether an interpreter is started in a jail that waits: Python's runs are forks of one, JavaScript's are given to one that is used once. Without, a program's own interpreter is started when it comes, with an address space and a hash seed that it shares with none.",
+  },
+  pythonPreload: {
+    key: "sandbox.python_preload",
+    type: "list",
+    default: [],
+    description:
+      "Python packages, such as `numpy`, that are loaded once and then there for every program; they must be installed for the interpreter on the host. A zygote with them has none of the host's powers, but trust them: every program runs with them.",
+  },
   prepare: {
     key: "sandbox.prepare",
     type: "bool",
@@ -38,6 +55,65 @@ export const sandboxSettings = defineSettings({
     key: "sandbox.cache_directory",
     type: "string",
     description: "Where that is kept; without it, `languages` in the data folder.",
+  },
+  buildCacheBytes: {
+    key: "sandbox.build_cache_bytes",
+    type: "bytes",
+    min: 0,
+    default: gibibyte / 2,
+    description:
+      "How much of what compilers made is kept in the data folder, so that a program that was built before is not built again. Builds are shared by all who send the same files, and one that starts at once tells that somebody did; 0 keeps none.",
+  },
+  poolWarm: {
+    key: "sandbox.pool_warm",
+    type: "int",
+    unit: "slots",
+    min: 0,
+    max: 4000,
+    default: 200,
+    description:
+      "The most jails that wait, made in advance, for programs to come; 0 makes each when it is asked for. How many really do follows the demand.",
+  },
+  poolMax: {
+    key: "sandbox.pool_max",
+    type: "int",
+    unit: "slots",
+    min: 1,
+    max: 4000,
+    default: 1000,
+    description: "The most jails at one time, waiting or in use.",
+  },
+  poolTtlMs: {
+    key: "sandbox.pool_ttl",
+    type: "duration",
+    min: 1000,
+    default: 300_000,
+    description: "How long a jail waits before it is made anew.",
+  },
+  poolWindowMs: {
+    key: "sandbox.pool_window",
+    type: "duration",
+    min: 1000,
+    default: 900_000,
+    description:
+      "How far back the demand is looked at: as many jails wait as were in use at one time in this window, times the scale.",
+  },
+  poolScalePercent: {
+    key: "sandbox.pool_scale",
+    type: "int",
+    unit: "percent",
+    min: 100,
+    max: 10_000,
+    default: 130,
+    description: "How many jails wait, in percent of the most that were in use at one time.",
+  },
+  poolMemoryBytes: {
+    key: "sandbox.pool_memory",
+    type: "bytes",
+    min: 0,
+    default: Math.min(gibibyte, Math.floor(totalmem() / 8)),
+    defaultNote: "an eighth of the memory, at most 1 GiB",
+    description: "No further jail is made in advance while those that wait take more than this.",
   },
 });
 

@@ -54,7 +54,7 @@ describe("createFrameParser()", () => {
   it("refuses unknown types, lengths that do not fit, and values out of range", () => {
     const wrong = [
       bytesOf(0, Buffer.alloc(0)),
-      bytesOf(139, Buffer.alloc(0)),
+      bytesOf(140, Buffer.alloc(0)),
       bytesOf(1, Buffer.alloc(0)),
       bytesOf(128, Buffer.alloc(1)),
       bytesOf(132, Buffer.alloc(39)),
@@ -102,6 +102,7 @@ describe("the encoders", () => {
     cpuSeconds: 0,
     openFiles: 0,
     processes: 0,
+    start: "execute" as const,
   };
 
   it("cut what is longer than a frame", () => {

@@ -9,6 +9,8 @@ const PAYLOAD_BYTES_MAX = 65_536;
 const EXEC_BYTES_MAX = 1024 * 1024;
 const HEADER_BYTES = 8;
 const FLAG_MORE = 1;
+/** How an interpreter gets its program; see ../agent/agent.h. */
+const START_FLAGS = { execute: 0, fork: 2, hold: 4, release: 8 } as const;
 
 const TO_AGENT = {
   setup: 1,
@@ -19,6 +21,7 @@ const TO_AGENT = {
   exec: 6,
   kill: 7,
   collect: 8,
+  collectTree: 9,
 } as const;
 
 const FROM_AGENT = {
@@ -33,6 +36,10 @@ const FROM_AGENT = {
   artifactError: 136,
   usage: 137,
   error: 138,
+  held: 139,
+  treeFile: 140,
+  treeData: 141,
+  treeEnd: 142,
 } as const;
 
 /** The bytes broke the protocol; the jail they come from is not to be believed any more. */
@@ -115,6 +122,7 @@ export interface ExecRequest {
   readonly cpuSeconds: number;
   readonly openFiles: number;
   readonly processes: number;
+  readonly start: keyof typeof START_FLAGS;
 }
 
 /** STDIN frames if there is any, then EXEC, in as many frames as argv and env need. */
@@ -140,11 +148,12 @@ export const execFrames = (request: ExecRequest): Uint8Array[] => {
   if (payload.length > EXEC_BYTES_MAX) {
     throw new FrameError(`Cannot execute: arguments and environment take ${payload.length} bytes`);
   }
+  const start = START_FLAGS[request.start];
   const frames = request.stdin ? pieces(TO_AGENT.stdin, request.stdin, request.process) : [];
   for (let at = 0; at < payload.length; at += PAYLOAD_BYTES_MAX) {
     const more = at + PAYLOAD_BYTES_MAX < payload.length ? FLAG_MORE : 0;
     const piece = payload.subarray(at, at + PAYLOAD_BYTES_MAX);
-    frames.push(...frame(TO_AGENT.exec, piece, request.process, more));
+    frames.push(...frame(TO_AGENT.exec, piece, request.process, more | start));
   }
   return frames;
 };
@@ -167,6 +176,18 @@ export const collectFrame = (wanted: readonly WantedArtifact[]): Uint8Array[] =>
   }
   return frame(TO_AGENT.collect, payload);
 };
+
+/** A file in /work, or a folder there with all that is in it. */
+export interface WantedTree {
+  readonly name: string;
+  /** Of all files together. */
+  readonly bytesMax: number;
+  /** Files and folders. */
+  readonly entriesMax: number;
+}
+
+export const collectTreeFrame = ({ name, bytesMax, entriesMax }: WantedTree): Uint8Array[] =>
+  frame(TO_AGENT.collectTree, Buffer.concat([u64(bytesMax), u32(entriesMax), text(name)]));
 
 export const END_REASONS = ["none", "timeout", "stdout", "stderr", "killed"] as const;
 export const START_STAGES = ["none", "files", "streams", "directory", "limits", "execute"] as const;
@@ -198,7 +219,7 @@ export interface JailUsage {
 }
 
 export type AgentFrame =
-  | { readonly type: "ready" }
+  | { readonly type: "ready" | "held" }
   | { readonly type: "started"; readonly process: number }
   | { readonly type: "stdout" | "stderr"; readonly process: number; readonly data: Buffer }
   | { readonly type: "usage"; readonly process: number; readonly usage: JailUsage }
@@ -207,6 +228,14 @@ export type AgentFrame =
   | { readonly type: "artifactData"; readonly index: number; readonly data: Buffer }
   | { readonly type: "artifactEnd"; readonly index: number; readonly truncated: boolean }
   | { readonly type: "artifactError"; readonly index: number; readonly reason: string }
+  | {
+      readonly type: "treeFile";
+      readonly path: string;
+      readonly mode: number;
+      readonly bytes: number;
+    }
+  | { readonly type: "treeData"; readonly data: Buffer }
+  | { readonly type: "treeEnd"; readonly errno: number }
   | {
       readonly type: "error";
       readonly errno: number;
@@ -309,6 +338,25 @@ const parseArtifact = (type: number, index: number, payload: Buffer): AgentFrame
   return { type: "artifactError", index, reason };
 };
 
+const parseTreeFile = (payload: Buffer): AgentFrame => {
+  const f = fields(payload);
+  const parsed: AgentFrame = {
+    type: "treeFile",
+    bytes: f.u64(),
+    mode: f.u32(),
+    path: f.text(),
+  };
+  f.end();
+  return parsed;
+};
+
+const parseTreeEnd = (payload: Buffer): AgentFrame => {
+  const f = fields(payload);
+  const parsed: AgentFrame = { type: "treeEnd", errno: f.u32() };
+  f.end();
+  return parsed;
+};
+
 const parseError = (payload: Buffer): AgentFrame => {
   const f = fields(payload);
   const parsed: AgentFrame = { type: "error", errno: f.u32(), stage: f.text(), message: f.text() };
@@ -321,6 +369,9 @@ const parseFrame = (type: number, process: number, payload: Buffer): AgentFrame 
     case FROM_AGENT.ready:
       fields(payload).end();
       return { type: "ready" };
+    case FROM_AGENT.held:
+      fields(payload).end();
+      return { type: "held" };
     case FROM_AGENT.started:
       fields(payload).end();
       return { type: "started", process };
@@ -339,6 +390,12 @@ const parseFrame = (type: number, process: number, payload: Buffer): AgentFrame 
     case FROM_AGENT.artifactEnd:
     case FROM_AGENT.artifactError:
       return parseArtifact(type, process, payload);
+    case FROM_AGENT.treeFile:
+      return parseTreeFile(payload);
+    case FROM_AGENT.treeData:
+      return { type: "treeData", data: payload };
+    case FROM_AGENT.treeEnd:
+      return parseTreeEnd(payload);
     default:
       throw new FrameError(`Unknown frame type ${type}`);
   }

@@ -25,7 +25,8 @@ export class Collection {
   }
 
   /** "wrong": the frame is not one that was due, and the jail is not to be believed any more. */
-  take(frame: Extract<AgentFrame, { index: number }>): "more" | "done" | "wrong" {
+  take(frame: AgentFrame): "more" | "done" | "wrong" {
+    if (!("index" in frame)) return "wrong";
     const wanted = this.#wanted[frame.index];
     if (!wanted || frame.index !== this.#found.length) return "wrong";
     if (frame.type === "artifactBegin") {

@@ -19,10 +19,10 @@ export const watchCpu = (options: CpuWatchOptions): { stop: () => void } => {
   const { slot, cpuMs, exceeded } = options;
   if (cpuMs === undefined || slot.rlimits) return { stop: () => {} };
   const cores = Math.min(slot.limits.cpus ?? Infinity, availableParallelism());
-  const baseUs = slot.usage().cpuUs;
+  const baseUs = slot.cpuUs();
   let timer: NodeJS.Timeout;
   const look = (): void => {
-    const leftMs = cpuMs - (slot.usage().cpuUs - baseUs) / 1000;
+    const leftMs = cpuMs - (slot.cpuUs() - baseUs) / 1000;
     if (leftMs <= 0) return exceeded();
     timer = setTimeout(look, Math.max(leftMs / cores, LOOK_MS_MIN));
   };

@@ -11,6 +11,7 @@ import type { JailFile } from "./frames.ts";
 import { type Outcome, outcomeOf } from "./jail-outcome.ts";
 import { prepareRoot } from "./root.ts";
 import { seccompFilter } from "./seccomp.ts";
+import { openZygote } from "./zygote.ts";
 
 export const MIB = 1024 * 1024;
 
@@ -70,11 +71,17 @@ export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixt
   const cgroups = await openCgroups(options);
   const spawner = await openSpawner({ agentPath: agent.path });
   const filter = seccompFilter();
+  // "fresh": each opened by bubblewrap; else forked, as what waits in a pool is. Without root there are no zygotes.
+  const zygote =
+    root.zygotes && process.env["SYLA_TEST_SLOTS"] !== "fresh"
+      ? openZygote({ root, spawner, filter, binds: [] })
+      : undefined;
+  await zygote?.ready;
   const open = (wanted: RunOptions = {}): Jail => {
     const limits = { memoryBytes: 256 * MIB, pids: 64, ...wanted.cgroup };
     const { diskBytes = 16 * MIB, diskInodes = 1000 } = wanted;
     const slot = cgroups.acquire(limits);
-    const jail = openJail({ root, spawner, slot, filter, diskBytes, diskInodes });
+    const jail = openJail({ root, spawner, slot, filter, zygote, diskBytes, diskInodes });
     for (const file of wanted.files ?? []) jail.writeFile(file);
     return jail;
   };
@@ -93,6 +100,7 @@ export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixt
     run,
     python: (code, wanted) => run(["/usr/bin/python3", "-c", code], wanted),
     close: async () => {
+      await zygote?.close();
       await spawner.close();
       await cgroups.close();
       rmSync(directory, { recursive: true, force: true });

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface SpawnedProcess {
+  readonly id: number;
   /** The other end is fd 3 of the process. */
   readonly socket: Socket;
   /** Resolves with what it said on stderr, bounded, when it has ended and was reaped. */
@@ -46,12 +47,18 @@ export class Spawner {
   /** Each with what forgets it when it breaks. */
   readonly #spares = new Map<Socket, () => void>();
   #child: ChildProcess | undefined;
+  #listening = Promise.withResolvers<void>();
   #closing = false;
   #lastId = 0;
 
   constructor(options: SpawnerOptions) {
     this.#agentPath = options.agentPath;
     this.#sparesMax = options.spares ?? 4;
+  }
+
+  /** Resolves when it can be asked; after its death, when it is there again. */
+  get listening(): Promise<void> {
+    return this.#listening.promise;
   }
 
   async start(): Promise<void> {
@@ -71,10 +78,13 @@ export class Spawner {
     child.once("error", reject);
     child.once("exit", (code, signal) => {
       reject(new Error(`Cannot spawn jails: the spawner ended (${signal ?? code})`));
+      this.#listening = Promise.withResolvers();
+      if (this.#closing) this.#listening.resolve(); // nobody is to wait for what does not come
       this.#lose();
       if (!this.#closing) setTimeout(() => void this.start().catch(() => {}), RESTART_MS).unref();
     });
     await promise;
+    this.#listening.resolve();
     this.#refill();
   }
 
@@ -97,7 +107,7 @@ export class Spawner {
     });
     process.nextTick(() => socket.uncork()); // together with what the caller sends first
     setImmediate(() => this.#refill());
-    return { socket, exited: promise, kill: () => this.#kill(id) };
+    return { id, socket, exited: promise, kill: () => this.#kill(id) };
   }
 
   /** Ends it, and with it every jail there is. */

@@ -29,6 +29,11 @@ export interface Step {
   /** Called in the order in which the agent read it; the buffer may be kept. */
   readonly onOutput: (stream: "stdout" | "stderr", data: Buffer) => void;
   readonly onStarted?: (() => void) | undefined;
+  /**
+   * Default "execute". "fork": by the interpreter that the jail is a fork of; argv is then what executing it would be.
+   * "release": by the one that is held in the jail; argv is its program and that one's arguments.
+   */
+  readonly start?: "execute" | "fork" | "release" | undefined;
   /** Aborting it ends the step as cancelled. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -43,7 +48,7 @@ export interface StepEnd {
   readonly cgroup: CgroupUsage;
 }
 
-const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
+export const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: WORK_DIRECTORY,
   USER: "user",
@@ -76,4 +81,5 @@ export const requestOf = ({ step, slot, process }: RequestOptions): ExecRequest 
   cpuSeconds: step.limits.cpuMs === undefined ? 0 : Math.ceil(step.limits.cpuMs / 1000),
   addressBytes: slot.rlimits ? slot.limits.memoryBytes : 0,
   processes: slot.rlimits ? slot.limits.pids : 0,
+  start: step.start ?? "execute",
 });

@@ -13,21 +13,25 @@ import { watchCpu } from "./jail-cpu.ts";
 import type { HostCause } from "./jail-outcome.ts";
 import type { SpawnedProcess, Spawner } from "./jail-spawner.ts";
 import { type Step, type StepEnd, requestOf } from "./jail-step.ts";
+import { TreeCollection } from "./jail-tree.ts";
 import type { CgroupSlot } from "./cgroup.ts";
 import {
   type AgentFrame,
   type JailFile,
   type JailUsage,
   type WantedArtifact,
+  type WantedTree,
   collectFrame,
+  collectTreeFrame,
   createFrameParser,
   execFrames,
   fileFrames,
   killFrame,
   setupFrame,
 } from "./frames.ts";
-import type { JailRoot } from "./root.ts";
+import { type JailRoot, UID_BASE } from "./root.ts";
 import type { Bind } from "./language.ts";
+import type { Zygote } from "./zygote.ts";
 
 export type { Artifact } from "./jail-artifacts.ts";
 export type { Step, StepEnd } from "./jail-step.ts";
@@ -43,11 +47,12 @@ export interface JailOptions {
   readonly diskInodes: number;
   /** Host paths outside /usr that the language needs, read-only. */
   readonly binds?: readonly Bind[];
-  /** First of the host uids that jails run under, one per slot. Default 1900000000. */
-  readonly hostUidBase?: number;
+  /** The zygote to fork it from, which has its root and filter from its own start; without, bubblewrap opens it. */
+  readonly zygote?: Zygote | undefined;
+  /** An interpreter to start, which then waits for the program of a step with `start: "release"`. */
+  readonly held?: Pick<Step, "argv" | "env"> | undefined;
 }
 
-const HOST_UID_BASE = 1_900_000_000;
 /** How long a jail may take from being asked for to its program's start, on a host under load. */
 const START_MS_MAX = 10_000;
 /** How much later than the agent the host ends a step by itself. */
@@ -73,13 +78,17 @@ export const openJail = (options: JailOptions): Jail => new Jail(options);
 export class Jail {
   /** Resolves when the jail waits for work; rejects when it could not be made. */
   readonly ready: Promise<void>;
+  /** Resolves when it has ended, or is being closed. */
+  readonly ended: Promise<void>;
+  readonly #end: () => void;
   readonly #slot: CgroupSlot;
   readonly #process: SpawnedProcess;
+  readonly #holds: boolean;
   readonly #becomeReady: () => void;
   readonly #failReady: (error: Error) => void;
   #state: "opening" | "idle" | "closed" = "opening";
   #running: Running | undefined;
-  #collection: Collection | undefined;
+  #collection: Collection | TreeCollection | undefined;
   #closing: Promise<void> | undefined;
   #agentError: string | undefined;
   /** Why it is closed, if it is. */
@@ -89,6 +98,9 @@ export class Jail {
 
   constructor(options: JailOptions) {
     this.#slot = options.slot;
+    const end = Promise.withResolvers<void>();
+    this.ended = end.promise;
+    this.#end = end.resolve;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {}); // who execs at once need not look at it
     this.ready = promise;
@@ -96,7 +108,9 @@ export class Jail {
     this.#failReady = reject;
     this.#process = start(options);
     this.#listen();
-    this.#send(setupFrame(options.filter));
+    if (options.zygote === undefined) this.#send(setupFrame(options.filter));
+    this.#holds = options.held !== undefined;
+    if (options.held !== undefined) this.#send(holdFrames(options.held, options.slot));
   }
 
   /** False once it has died or is closing: a warm jail is asked before it is used. */
@@ -135,15 +149,28 @@ export class Jail {
     const collection = new Collection(wanted, resolve);
     if (wanted.length === 0) resolve([]);
     else if (!this.alive) collection.abandon("the jail has ended");
-    else {
-      const frames = collectFrame(wanted);
-      this.#collection = collection;
-      this.#send(frames);
-      const late = (): void => this.#die("internal", "the agent did not collect in time");
-      const timer = setTimeout(late, COLLECT_MS_MAX);
-      return promise.finally(() => clearTimeout(timer));
-    }
+    else return this.#gather(collection, collectFrame(wanted), promise);
     return promise;
+  }
+
+  /** A file in /work, or a folder there with all that is in it; undefined when not to be had whole. Between steps. */
+  collectTree(wanted: WantedTree): Promise<readonly JailFile[] | undefined> {
+    this.#assertFree("collect");
+    if (!this.alive) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<readonly JailFile[] | undefined>();
+    return this.#gather(new TreeCollection(wanted, resolve), collectTreeFrame(wanted), promise);
+  }
+
+  #gather<T>(
+    collection: Collection | TreeCollection,
+    frames: readonly Uint8Array[],
+    gathered: Promise<T>,
+  ): Promise<T> {
+    this.#collection = collection;
+    this.#send(frames);
+    const late = (): void => this.#die("internal", "the agent did not collect in time");
+    const timer = setTimeout(late, COLLECT_MS_MAX);
+    return gathered.finally(() => clearTimeout(timer));
   }
 
   /** Stops reading output: the program then blocks when its pipes are full. */
@@ -256,6 +283,7 @@ export class Jail {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#cause = cause;
+    this.#end();
     this.#failReady(new Error(`The jail ended: ${detail}`));
     const killed = this.#running !== undefined;
     this.#finish({ cause: this.#running?.cause ?? cause, detail });
@@ -272,6 +300,8 @@ export class Jail {
       case "ready":
         if (this.#state !== "opening") return this.#die("internal", "READY twice");
         this.#state = "idle";
+        return this.#holds ? undefined : this.#becomeReady();
+      case "held":
         return this.#becomeReady();
       case "error":
         this.#agentError = `${frame.stage}: ${frame.message} (errno ${frame.errno})`;
@@ -285,7 +315,7 @@ export class Jail {
         return this.#onProgramFrame(this.#running, frame);
       default:
         if (!this.#collection) break;
-        return this.#onArtifactFrame(this.#collection, frame);
+        return this.#onCollected(this.#collection, frame);
     }
     this.#die("internal", `unexpected ${frame.type}`);
   }
@@ -306,20 +336,24 @@ export class Jail {
     }
   }
 
-  #onArtifactFrame(collection: Collection, frame: Extract<AgentFrame, { index: number }>): void {
+  #onCollected(collection: Collection | TreeCollection, frame: AgentFrame): void {
     const state = collection.take(frame);
     if (state === "done") this.#collection = undefined;
     if (state === "wrong") this.#die("internal", `unexpected ${frame.type}`);
   }
 }
 
+const holdFrames = ({ argv, env }: Pick<Step, "argv" | "env">, slot: CgroupSlot) => {
+  const limits = { wallMs: 0, stdoutBytes: 0, stderrBytes: 0 };
+  const step: Step = { argv, env, limits, onOutput: () => {} };
+  return execFrames({ ...requestOf({ step, slot, process: 0 }), start: "hold" });
+};
+
 const start = (options: JailOptions): SpawnedProcess => {
-  const { root, slot, spawner, diskBytes, diskInodes, binds = [] } = options;
-  const command = root.command({
-    binds,
-    diskBytes,
-    diskInodes,
-    hostUid: (options.hostUidBase ?? HOST_UID_BASE) + slot.index,
-  });
+  const { root, slot, spawner, zygote, diskBytes, diskInodes, binds = [] } = options;
+  const disk = { diskBytes, diskInodes };
+  const uid = 1 + slot.index; // 0 is the zygotes'
+  if (zygote !== undefined) return zygote.fork(slot.launchArguments, { uid, ...disk });
+  const command = root.command({ binds, hostUid: UID_BASE + uid, ...disk });
   return spawner.spawn([...slot.launchArguments, "--", ...command]);
 };

@@ -22,6 +22,7 @@ import { realPath } from "./language-host.ts";
 import type { Host } from "./language-host.ts";
 import { PROGRAM, PROGRAM_PATH } from "./language.ts";
 import type { Recipe, RunOptions, Tool } from "./language.ts";
+import { HOLD_SCRIPT, ZYGOTE_SCRIPT } from "./root.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** Share of a run's memory that a garbage-collected heap may take; the rest is the tool's own. */
@@ -79,6 +80,7 @@ function pythonRecipe(tool: Tool): Recipe {
     },
     // Not -I: the program's own folder must be on sys.path for it to import the files beside it.
     run: interpreted(tool.binary),
+    zygote: [tool.binary, ZYGOTE_SCRIPT],
   };
 }
 
@@ -88,7 +90,10 @@ function nodeHeap(options: RunOptions | undefined): string[] {
   return [`--max-old-space-size=${Math.floor((options.memoryBytes * HEAP_SHARE) / MEBIBYTE)}`];
 }
 
-function nodeRecipe(...flags: readonly string[]): LanguageEntry["recipe"] {
+function nodeRecipe(
+  held: NonNullable<Recipe["held"]>,
+  ...flags: readonly string[]
+): LanguageEntry["recipe"] {
   return (tool) => ({
     run: (files, args, options) => [
       tool.binary,
@@ -97,6 +102,7 @@ function nodeRecipe(...flags: readonly string[]): LanguageEntry["recipe"] {
       operand(files[0]),
       ...args,
     ],
+    held,
   });
 }
 
@@ -233,7 +239,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
     pidsMin: 24,
     note: "ES modules and CommonJS; .js is whichever its syntax says.",
     find: findNode,
-    recipe: nodeRecipe(),
+    recipe: nodeRecipe([HOLD_SCRIPT]),
   },
   {
     name: "typescript",
@@ -247,7 +253,7 @@ export const LANGUAGES: readonly LanguageEntry[] = [
     pidsMin: 24,
     note: "Types are removed, not checked; imports name their file with its ending.",
     find: findNode,
-    recipe: nodeRecipe(...TYPE_FLAGS),
+    recipe: nodeRecipe([HOLD_SCRIPT, "typescript"], ...TYPE_FLAGS),
   },
   {
     name: "bash",

@@ -41,6 +41,10 @@ export interface Language {
   ) => string[];
   /** The file name for a program given as text alone; Java's depends on its public class. */
   readonly fileFor: (code: string) => string;
+  /** The command of an interpreter that can become a zygote, which then runs what `run` answers. */
+  readonly zygote?: readonly string[];
+  /** The file that `run` runs in an interpreter that waits for its program, and that file's arguments. */
+  readonly held?: readonly [file: string, ...args: string[]];
   /** A program that prints "hello" and a newline: the first jailed run. */
   readonly hello: string;
   /** Below this the tool itself does not start or compile. */
@@ -74,6 +78,8 @@ export interface Recipe {
   readonly binds?: readonly Bind[];
   readonly compile?: Language["compile"];
   readonly run: Language["run"];
+  readonly zygote?: Language["zygote"];
+  readonly held?: Language["held"];
   readonly note?: string;
   readonly prepare?: (options: { signal: AbortSignal }) => Promise<Recipe>;
 }

@@ -57,7 +57,7 @@ async function discover(entry: LanguageEntry, host: Host): Promise<Language[]> {
 
 function language(entry: LanguageEntry, tool: Tool, recipe: Recipe): Language {
   const { name, aliases, extensions, defaultFile, hello, memoryBytesMin, pidsMin } = entry;
-  const { compile, prepare, run } = recipe;
+  const { compile, prepare, run, zygote, held } = recipe;
   const note = recipe.note ?? entry.note;
   const binds = [...tool.binds, ...(recipe.binds ?? [])];
   return {
@@ -66,6 +66,8 @@ function language(entry: LanguageEntry, tool: Tool, recipe: Recipe): Language {
     env: { PATH: searchPath(tool, binds), LANG: "C.UTF-8", ...recipe.env },
     ...(compile === undefined ? {} : { compile }),
     ...(note === undefined ? {} : { note }),
+    ...(zygote === undefined ? {} : { zygote }),
+    ...(held === undefined ? {} : { held }),
     ...(prepare === undefined
       ? {}
       : { prepare: async (options) => language(entry, tool, await prepare(options)) }),

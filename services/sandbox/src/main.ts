@@ -1,12 +1,15 @@
 // The sandbox service's composition root.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
 import type { Log } from "@syla/kit/log";
+import type { Metrics } from "@syla/kit/metrics";
 import { buildAgent } from "./agent-build.ts";
+import { BuildCache } from "./build-cache.ts";
 import { openCgroups } from "./cgroup.ts";
 import type { SandboxConfig } from "./config.ts";
 import { discoverLanguages } from "./languages.ts";
+import { Jails } from "./jails.ts";
 import { openSpawner } from "./jail-spawner.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
@@ -27,6 +30,7 @@ export interface SandboxOptions {
   /** The platform's data folder. */
   readonly dataDirectory: string;
   readonly interceptors: readonly Interceptor[];
+  readonly metrics: Metrics;
   readonly log: Log;
 }
 
@@ -78,27 +82,43 @@ export async function startSandbox(options: SandboxOptions): Promise<SandboxServ
   };
 }
 
-interface Jails {
+interface Opened {
   readonly runner: Runner;
   close(): Promise<void>;
 }
 
-async function openJails({ config, dataDirectory, log }: SandboxOptions): Promise<Jails> {
+async function openJails(options: SandboxOptions): Promise<Opened> {
+  const { config, dataDirectory, metrics, log } = options;
   const agent = await buildAgent({ directory: join(dataDirectory, "agent") });
   const directory = rootDirectory(dataDirectory);
-  const root = prepareRoot({ directory, agentPath: agent.path });
+  const root = prepareRoot({ directory, agentPath: agent.path, zygote: agent.zygote });
   const cgroups = await openCgroups({ limits: config.limits });
   const spawner = await openSpawner({ agentPath: agent.path });
-  const runner = new Runner({ config, cgroups, root, spawner, filter: seccompFilter(), log });
+  const filter = seccompFilter();
+  const jails = new Jails({ config, cgroups, root, spawner, filter, metrics, log });
+  const cache = openBuildCache(options);
+  const builds = cache && { cache, agent: basename(agent.path) };
+  const runner = new Runner({ config, jails, builds, log });
   return {
     runner,
     close: async () => {
       await runner.drain();
+      await cache?.settle();
+      await jails.close();
       await spawner.close();
       await cgroups.close();
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function openBuildCache(options: SandboxOptions): BuildCache | undefined {
+  const { config, dataDirectory, metrics, log } = options;
+  const directory = join(dataDirectory, "builds");
+  const bytesMax = config.buildCacheBytes;
+  if (bytesMax > 0) return new BuildCache({ directory, bytesMax, metrics, log });
+  rmSync(directory, { recursive: true, force: true });
+  return undefined;
 }
 
 /**

@@ -23,14 +23,24 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Bind } from "./language.ts";
+import type { ZygoteFiles } from "./agent-build.ts";
 
 /** The program's user inside; the agent maps a host uid of its own for each jail to it. */
 const PROGRAM_UID = 1000;
 /** Where programs start, and where files go in and come out. */
 export const WORK_DIRECTORY = "/work";
 
+/** First of the host uids of zygotes and jails: its own is the zygotes', each slot has one above. */
+export const UID_BASE = 1_900_000_000;
 const AGENT_INSIDE = "/init";
+/** What an interpreter preloads, and runs, to become a zygote. */
+export const ZYGOTE_LIBRARY = "/zygote.so";
+export const ZYGOTE_SCRIPT = "/zygote.py";
+/** What a Node runs that waits for its program. */
+export const HOLD_SCRIPT = "/hold.cjs";
+const HOLD_SOURCE = fileURLToPath(new URL("../agent/hold.cjs", import.meta.url));
 const MOUNT_POINTS = ["usr", "proc", "dev", "etc", "work", "tmp", "run"];
 const SYSTEM_DIRECTORIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
@@ -62,6 +72,8 @@ export interface PrepareRootOptions {
   readonly directory: string;
   /** The agent's binary on the host. */
   readonly agentPath: string;
+  /** What an interpreter loads to become a zygote; without it there are none of interpreters. */
+  readonly zygote?: ZygoteFiles | undefined;
   /** Default /usr/bin/bwrap. */
   readonly bubblewrapPath?: string;
   /** Whether this process may use host uids of its choice; default isPrivileged(). */
@@ -76,6 +88,23 @@ export interface JailRoot {
    * read-only at the same place.
    */
   readonly command: (options: RootCommandOptions) => string[];
+  /** The same for a zygote, or undefined where this process may not make one: it takes real root. */
+  readonly zygoteCommand: (options: ZygoteCommandOptions) => string[];
+  readonly zygotes: boolean;
+}
+
+/** What a zygote loads and then forks; without it, it forks jails alone. */
+export interface ZygoteProgram {
+  /** The first is an absolute path inside the jail. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface ZygoteCommandOptions {
+  readonly binds: readonly Bind[];
+  readonly uidBase: number;
+  readonly uidCount: number;
+  readonly program?: ZygoteProgram | undefined;
 }
 
 export interface RootCommandOptions {
@@ -108,6 +137,13 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
   copyEtc(directory);
   copyFileSync(options.agentPath, join(directory, AGENT_INSIDE));
   chmodSync(join(directory, AGENT_INSIDE), 0o755);
+  copyFileSync(HOLD_SOURCE, join(directory, HOLD_SCRIPT));
+  chmodSync(join(directory, HOLD_SCRIPT), 0o644);
+  if (options.zygote !== undefined) {
+    copyFileSync(options.zygote.libraryPath, join(directory, ZYGOTE_LIBRARY));
+    copyFileSync(options.zygote.scriptPath, join(directory, ZYGOTE_SCRIPT));
+    for (const name of [ZYGOTE_LIBRARY, ZYGOTE_SCRIPT]) chmodSync(join(directory, name), 0o644);
+  }
   const prepared = new Set<string>();
   const mounts = privileged ? [] : UNPRIVILEGED;
   const base = [bubblewrapPath, "--ro-bind", directory, "/", ...systemBinds, ...mounts];
@@ -117,11 +153,12 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
     command: ({ binds, hostUid, diskBytes, diskInodes }) => [
       ...base,
       ...NAMESPACES,
+      "--unshare-cgroup",
       ...binds.flatMap((bind) => bindArguments({ directory, bind, prepared })),
       "--",
       AGENT_INSIDE,
       "init",
-      "--host-uid",
+      "--uid",
       // Without root there is one uid to be had: the platform's own, which bubblewrap shows as 0.
       String(privileged ? hostUid : 0),
       "--disk-bytes",
@@ -131,11 +168,24 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
       "--system-mounts",
       privileged ? "1" : "0",
     ],
+    zygotes: privileged,
+    // Without --unshare-cgroup: each jail leaves for a group, and then a namespace, of its own.
+    zygoteCommand: ({ binds, uidBase, uidCount, program }) => [
+      ...base,
+      ...NAMESPACES,
+      ...binds.flatMap((bind) => bindArguments({ directory, bind, prepared })),
+      ...["--", AGENT_INSIDE, "zygote"],
+      ...["--uid-base", String(uidBase), "--uid-count", String(uidCount)],
+      ...(program === undefined ? [] : ["--", ...environmentOf(program), ...program.argv]),
+    ],
   };
 };
 
+const environmentOf = ({ env }: ZygoteProgram): string[] =>
+  Object.entries(env).map(([name, value]) => `${name}=${value}`);
+
 const NAMESPACES = [
-  ...["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"],
+  ...["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"],
   ...["--hostname", "sandbox", "--die-with-parent", "--as-pid-1", "--clearenv", "--chdir", "/"],
 ];
 

@@ -16,21 +16,22 @@ import {
 import { present } from "@syla/kit/assert";
 import type { CallContext } from "@syla/kit/call";
 import type { Log } from "@syla/kit/log";
-import type { Cgroups } from "./cgroup.ts";
+import { ProgramBuild } from "./build.ts";
+import type { BuildCache } from "./build-cache.ts";
 import type { SandboxConfig } from "./config.ts";
 import { EventQueue } from "./event-queue.ts";
-import { type Jail, openJail, type StepEnd } from "./jail.ts";
+import type { JailFile } from "./frames.ts";
+import type { Jail, StepEnd } from "./jail.ts";
 import { type ErrorType, outcomeOf } from "./jail-outcome.ts";
-import type { Spawner } from "./jail-spawner.ts";
+import type { JailRequest, Jails, WarmJail } from "./jails.ts";
 import type { Language } from "./languages.ts";
-import type { JailRoot } from "./root.ts";
+import type { Lease } from "./pool.ts";
 
 export interface RunnerOptions {
   readonly config: SandboxConfig;
-  readonly cgroups: Cgroups;
-  readonly root: JailRoot;
-  readonly spawner: Spawner;
-  readonly filter: Uint8Array;
+  readonly jails: Jails;
+  /** Undefined: every program is compiled. */
+  readonly builds: { readonly cache: BuildCache; readonly agent: string } | undefined;
   readonly log: Log;
 }
 
@@ -58,13 +59,18 @@ export class Runner {
     this.#options = options;
   }
 
-  /** Runs one program; the last event is `finished`. Ends the program when the context ends. */
+  /**
+   * Runs one program; the last event is `finished`. Ends the program when the context ends. With `anew` it is compiled
+   * whether or not it was before.
+   */
   async *run(
     request: RunRequest,
     language: Language,
     context: CallContext,
+    { anew = false }: { readonly anew?: boolean } = {},
   ): AsyncGenerator<RunEvent> {
-    const run = new Run(request, language, this.#options);
+    const options = anew ? { ...this.#options, builds: undefined } : this.#options;
+    const run = new Run(request, language, options);
     const unlink = context.onAbort(() => run.cancel());
     void run.toEnd();
     try {
@@ -73,6 +79,11 @@ export class Runner {
       unlink();
       this.#forget(run.close());
     }
+  }
+
+  /** Has a jail wait for the language's next program. */
+  warm(language: Language, limits: Limits): Promise<void> {
+    return this.#options.jails.warm(requestOf(language, limits, this.#options.config));
   }
 
   /** Resolves when nothing is left of any run. */
@@ -93,62 +104,66 @@ class Run {
   readonly #request: RunRequest;
   readonly #language: Language;
   readonly #limits: Limits;
+  readonly #builds: RunnerOptions["builds"];
   readonly #log: Log;
-  readonly #jail: Jail;
+  readonly #jails: Jails;
+  readonly #wanted: JailRequest;
+  #lease: Lease<WarmJail>;
+  readonly #releasing: Promise<void>[] = [];
+  #cancelled = false;
   readonly #begin = performance.now();
   #startedMs: number | undefined;
+  #build: ProgramBuild | undefined;
+  /** Whether anything of the run has been in the jail. */
+  #used = false;
   #truncated = { stdout: false, stderr: false };
 
   constructor(request: RunRequest, language: Language, options: RunnerOptions) {
-    const { config, cgroups, root, spawner, filter } = options;
+    const { config, jails, builds } = options;
     this.#request = request;
     this.#language = language;
+    this.#builds = builds;
     this.#log = options.log;
     const asked = present(request.limits, "the run's limits");
-    // Below these the language's own tools do not start, and the program would never be reached.
-    const limits = {
-      ...asked,
-      memoryBytes: BigInt(Math.max(Number(asked.memoryBytes), language.memoryBytesMin)),
-      pids: Math.max(asked.pids, language.pidsMin),
-    };
-    this.#limits = limits;
-    const slot = cgroups.acquire({
-      memoryBytes: Number(limits.memoryBytes),
-      pids: limits.pids,
-      cpus: config.cpus,
-    });
-    const jail = openJail({
-      root,
-      spawner,
-      slot,
-      filter,
-      binds: language.binds,
-      diskBytes: Number(limits.diskBytes),
-      diskInodes: config.diskInodes,
-    });
-    this.#jail = jail;
+    const { held: _, ...unheld } = language;
+    const fits = configuresInterpreter(request.env) ? unheld : language;
+    const wanted = requestOf(fits, asked, config);
+    this.#jails = jails;
+    this.#wanted = wanted;
+    const { memoryBytes, pids } = wanted.limits;
+    this.#limits = { ...asked, memoryBytes: BigInt(memoryBytes), pids };
+    this.#lease = jails.take(wanted);
     this.events = new EventQueue<Event>({
       size: (event) =>
         eventBytes + (event.case === "stdout" || event.case === "stderr" ? event.value.length : 0),
       bytesMax: queuedBytesMax,
-      pause: () => jail.pause(),
-      resume: () => jail.resume(),
+      pause: () => this.#jail.pause(),
+      resume: () => this.#jail.resume(),
     });
+  }
+
+  get #jail(): Jail {
+    return this.#lease.slot.jail;
   }
 
   /** Ends the program, whatever it does. */
   cancel(): void {
+    this.#cancelled = true;
     this.#jail.kill("cancelled");
   }
 
   async close(): Promise<void> {
-    await this.#jail.close();
+    await Promise.all([...this.#releasing, this.#lease.release(!this.#used)]);
   }
 
   /** Runs to the end; never rejects. */
   async toEnd(): Promise<void> {
     try {
-      this.events.push({ case: "finished", value: await this.#steps() });
+      let finished = await this.#steps();
+      if (finished.errorType === "internal" && this.#startedMs === undefined && !this.#cancelled) {
+        finished = await this.#again();
+      }
+      this.events.push({ case: "finished", value: finished });
     } catch (error) {
       this.#log.error({ error }, "a run could not be carried out");
       this.events.push({
@@ -159,30 +174,59 @@ class Run {
     this.events.end();
   }
 
+  /** Once more, in another jail: the first ended before anything began, as all do when what they come from dies. */
+  async #again(): Promise<Finished> {
+    this.#releasing.push(this.#lease.release(false));
+    await this.#jails.usable();
+    this.#lease = this.#jails.takeFresh(this.#wanted);
+    if (this.#cancelled) this.cancel();
+    return this.#steps();
+  }
+
   async #steps(): Promise<Finished> {
     const { files, args } = this.#request;
     const names = files.map(({ name, content }) =>
       name === "" ? this.#language.fileFor(Buffer.from(content).toString("utf8")) : name,
     );
-    for (const [index, { content }] of files.entries()) {
-      this.#jail.writeFile({ path: names[index] ?? this.#language.defaultFile, content });
-    }
+    this.#used = true;
+    const sent = files.map(({ content }, index): JailFile => {
+      return { path: names[index] ?? this.#language.defaultFile, content };
+    });
+    for (const file of sent) this.#jail.writeFile(file);
     const memoryBytes = Number(this.#limits.memoryBytes);
     const compile = this.#language.compile?.(names);
     if (compile !== undefined) {
-      const built = await this.#exec("compile", compile);
-      if (!outcomeOf({ ...built, compile: true }).success) return this.#finished(built, true);
+      const failed = await this.#make(compile, sent);
+      if (failed !== undefined) return this.#finished(failed, true);
     }
     const ran = await this.#exec("run", this.#language.run(names, args, { memoryBytes }));
     await this.#bringBack();
     return this.#finished(ran, false);
   }
 
+  /** Builds the program, or has it from the cache; answers the step that failed, if one did. */
+  async #make(argv: readonly string[], files: readonly JailFile[]): Promise<StepEnd | undefined> {
+    if (this.#builds !== undefined) {
+      const outputBytes = Number(this.#limits.outputBytes);
+      const what = { language: this.#language, argv, files };
+      this.#build = new ProgramBuild({ ...this.#builds, ...what, jail: this.#jail, outputBytes });
+      if (await this.#build.place()) return undefined;
+    }
+    const built = await this.#exec("compile", argv);
+    if (!outcomeOf({ ...built, compile: true }).success) return built;
+    await this.#build?.keep(built);
+    return undefined;
+  }
+
   #exec(phase: Phase, argv: readonly string[]): Promise<StepEnd> {
-    const { env, stdin } = this.#request;
+    const { args, env, stdin } = this.#request;
+    const start =
+      phase === "run" && !configuresInterpreter(env) ? this.#lease.slot.start : "execute";
     const outputBytes = Number(this.#limits.outputBytes);
     return this.#jail.exec({
-      argv,
+      // A held interpreter is given its program alone.
+      argv: start === "release" ? argv.slice(-1 - args.length) : argv,
+      start,
       env: { ...this.#language.env, ...(phase === "run" ? env : {}) },
       stdin: phase === "run" && stdin.length > 0 ? stdin : undefined,
       limits: {
@@ -194,8 +238,14 @@ class Run {
       onStarted: () => {
         this.#startedMs ??= performance.now();
         this.events.push({ case: "started", value: { phase, version: this.#language.version } });
+        for (const { stream, data } of this.#build?.repeated ?? []) {
+          this.events.push({ case: stream, value: data });
+        }
       },
-      onOutput: (stream, data) => this.events.push({ case: stream, value: data }),
+      onOutput: (stream, data) => {
+        if (phase === "compile") this.#build?.hear(stream, data);
+        this.events.push({ case: stream, value: data });
+      },
     });
   }
 
@@ -224,8 +274,9 @@ class Run {
     if (!outcome.success && outcome.signal !== undefined) {
       finished.signal = signalNames.get(outcome.signal) ?? `SIG${outcome.signal}`;
     }
-    finished.cpuMs =
-      cgroup.cpuUs > 0 ? cgroup.cpuUs / 1000 : ((end?.userUs ?? 0) + (end?.systemUs ?? 0)) / 1000;
+    // Of the program's own processes, and not of making the jail, which the group counts too when it was made for this.
+    const ownUs = (end?.userUs ?? 0) + (end?.systemUs ?? 0);
+    finished.cpuMs = (ownUs > 0 ? ownUs : cgroup.cpuUs) / 1000;
     finished.memoryPeakBytes =
       cgroup.memoryPeakBytes > 0 ? cgroup.memoryPeakBytes : (end?.residentBytes ?? 0);
     finished.diskIoBytes = usage?.diskBytes ?? 0;
@@ -275,6 +326,28 @@ class Run {
         return "The jail could not run the program; the platform's log says why.";
     }
   }
+}
+
+/** Below a language's own needs its tools do not start, and the program would never be reached. */
+function requestOf(language: Language, limits: Limits, { cpus }: SandboxConfig): JailRequest {
+  const memoryBytes = Math.max(Number(limits.memoryBytes), language.memoryBytesMin);
+  const pids = Math.max(limits.pids, language.pidsMin);
+  return {
+    language,
+    limits: { memoryBytes, pids, cpus },
+    diskBytes: Number(limits.diskBytes),
+  };
+}
+
+/**
+ * What an interpreter, or a library that is loaded into it, reads once and early: a program with such a variable gets
+ * an interpreter of its own.
+ */
+const early =
+  /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL)/;
+
+function configuresInterpreter(env: Readonly<Record<string, string>>): boolean {
+  return Object.keys(env).some((name) => early.test(name));
 }
 
 function milliseconds(duration: Duration | undefined): number {

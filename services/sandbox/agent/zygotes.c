@@ -1,0 +1,114 @@
+/* The zygotes that spawn has started: a socket to each, for jails to be forked and killed (zygote.h). */
+#include "agent.h"
+#include "zygote.h"
+#include "zygotes.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct zygote {
+  uint32_t id;
+  int socket;
+} zygotes[ZYGOTES_MAX];
+static int zygote_count;
+
+static struct zygote *find(uint32_t id) {
+  for (int i = 0; i < zygote_count; i++)
+    if (zygotes[i].id == id) return &zygotes[i];
+  return NULL;
+}
+
+int zygotes_add(uint32_t id) {
+  int ends[2];
+  if (zygote_count == ZYGOTES_MAX) errno = EAGAIN;
+  if (zygote_count == ZYGOTES_MAX ||
+      socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return -1;
+  zygotes[zygote_count++] = (struct zygote){.id = id, .socket = ends[0]};
+  return ends[1];
+}
+
+void zygotes_remove(uint32_t id) {
+  struct zygote *one = find(id);
+  if (one == NULL) return;
+  close(one->socket);
+  *one = zygotes[--zygote_count];
+}
+
+static bool send_request(uint32_t zygote, const struct zygote_request *q, const int *fds,
+                         size_t fd_count) {
+  struct zygote *to = find(zygote);
+  union {
+    char bytes[CMSG_SPACE(sizeof(int) * ZYGOTE_FDS_MAX)];
+    struct cmsghdr aligned;
+  } control;
+  struct iovec part = {.iov_base = (void *)(uintptr_t)q, .iov_len = sizeof *q};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (fd_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+    memcpy(CMSG_DATA(head), fds, sizeof(int) * fd_count);
+  }
+  errno = ESRCH;
+  /* One that does not keep up is not waited for: nobody else could be served. */
+  return to != NULL && sendmsg(to->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+}
+
+static int open_group(const char *kind, const char *directory) {
+  if (strcmp(kind, "--cgroup-v2") == 0) return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  char path[4096];
+  snprintf(path, sizeof path, "%s/tasks", directory);
+  return open(path, O_WRONLY | O_CLOEXEC);
+}
+
+/* The arguments are pairs: see spawn.c. The v1 groups precede the v2 one. */
+bool zygotes_fork(uint32_t jail, int connection, char **arguments, uint32_t *zygote) {
+  struct zygote_request q = {.id = jail, .what = ZYGOTE_FORK};
+  int fds[ZYGOTE_FDS_MAX] = {connection};
+  size_t fd_count = 1;
+  bool opened = true;
+  *zygote = 0;
+  for (char **at = arguments; opened && at[0] != NULL && at[1] != NULL; at += 2) {
+    unsigned long long value = strtoull(at[1], NULL, 10);
+    if (strcmp(at[0], "--zygote") == 0) *zygote = (uint32_t)value;
+    else if (strcmp(at[0], "--uid") == 0) q.uid = value;
+    else if (strcmp(at[0], "--disk-bytes") == 0) q.disk_bytes = value;
+    else if (strcmp(at[0], "--disk-inodes") == 0) q.disk_inodes = value;
+    else if (fd_count < ZYGOTE_FDS_MAX) {
+      int fd = open_group(at[0], at[1]);
+      opened = fd >= 0;
+      if (opened) fds[fd_count++] = fd;
+      if (strcmp(at[0], "--cgroup-v2") == 0) q.v2_groups++;
+      else q.v1_groups++;
+    }
+  }
+  bool sent = opened && send_request(*zygote, &q, fds, fd_count);
+  int error = errno;
+  for (size_t i = 1; i < fd_count; i++) close(fds[i]);
+  errno = error;
+  return sent;
+}
+
+void zygotes_kill(uint32_t zygote, uint32_t jail) {
+  const struct zygote_request q = {.id = jail, .what = ZYGOTE_KILL};
+  send_request(zygote, &q, NULL, 0);
+}
+
+int zygotes_poll(struct pollfd *fds) {
+  for (int i = 0; i < zygote_count; i++)
+    fds[i] = (struct pollfd){.fd = zygotes[i].socket, .events = POLLIN};
+  return zygote_count;
+}
+
+bool zygotes_hear(int socket, struct zygote_end *end) {
+  return recv(socket, end, sizeof *end, MSG_DONTWAIT) == (ssize_t)sizeof *end;
+}

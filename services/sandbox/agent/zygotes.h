@@ -1,0 +1,23 @@
+/* zygotes.c, as spawn.c uses it. */
+#ifndef SYLA_ZYGOTES_H
+#define SYLA_ZYGOTES_H
+
+#include "zygote.h"
+
+#include <poll.h>
+#include <stdbool.h>
+
+enum { ZYGOTES_MAX = 256 };
+
+/* Answers the zygote's end of its socket, -1 with errno. */
+int zygotes_add(uint32_t id);
+void zygotes_remove(uint32_t id);
+/* Asks the zygote that the arguments name for a jail; false with errno. */
+bool zygotes_fork(uint32_t jail, int connection, char **arguments, uint32_t *zygote);
+void zygotes_kill(uint32_t zygote, uint32_t jail);
+/* Fills in a place for each of them, ZYGOTES_MAX at most. */
+int zygotes_poll(struct pollfd *fds);
+/* Takes one end from such a socket; false when there is none. */
+bool zygotes_hear(int socket, struct zygote_end *end);
+
+#endif
