@@ -1,8 +1,9 @@
-// Starts Syla as its users do, on a data folder of its own, and asks it to run programs.
+// Starts Syla as its users do, on a data folder of its own.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { httpRunner, type Runner } from "./runner.ts";
 import { type Server, startServer } from "./server.ts";
 
 const main = fileURLToPath(new URL("../../services/platform/src/main.ts", import.meta.url));
@@ -12,39 +13,48 @@ export interface Platform extends Server {
   readonly data: string;
 }
 
-/** Starts a platform on a free port with a new data folder, or again on one that is there. */
-export async function startPlatform(
-  data = mkdtempSync(join(tmpdir(), "syla-bench-")),
-): Promise<Platform> {
-  const env = { SYLA_DATA: data, REST_PORT: "0", GRPC_PORT: "0", LOG_LEVEL: "error" };
-  const server = await startServer(main, ["--embedded"], env);
-  return { ...server, data };
+export interface PlatformOptions {
+  /** By default a new folder. */
+  readonly data?: string;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Removes a platform's data folder. */
-export function removeData(data: string): void {
-  rmSync(data, { recursive: true, force: true });
-}
+/** A new data folder. */
+export const makeData = (): string => mkdtempSync(join(tmpdir(), "syla-bench-"));
 
-/** The body of a request that runs a program. */
-export function executeBody(language: string, code: string, version: string): string {
-  return JSON.stringify({ language, version, code });
-}
-
-/** From a request to run a program to its whole answer, in milliseconds. */
-export async function timeExecution(url: string, body: string): Promise<number> {
-  const begin = performance.now();
-  const response = await fetch(`${url}/api/v1/executions:execute`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body,
-  });
-  const answer: unknown = await response.json();
-  const ms = performance.now() - begin;
-  if (!JSON.stringify(answer).includes('"SUCCEEDED"')) {
-    throw new Error(`Cannot measure: ${JSON.stringify(answer)}`);
+/** Starts a platform on a free port. */
+export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
+  const { data = makeData(), env = {} } = options;
+  const base = { SYLA_DATA: data, REST_PORT: "0", GRPC_PORT: "0", LOG_LEVEL: "error" };
+  try {
+    const server = await startServer(main, ["--embedded"], { ...base, ...env });
+    return { ...server, data };
+  } catch (error) {
+    rmSync(data, { recursive: true, force: true });
+    throw error;
   }
-  return ms;
+}
+
+/** Ends a platform and removes its data folder. */
+export async function endPlatform(platform: Platform): Promise<void> {
+  await platform.stop();
+  rmSync(platform.data, { recursive: true, force: true });
+}
+
+export interface Program {
+  readonly language: string;
+  readonly version?: string;
+  readonly code: string;
+  readonly stdout: string;
+}
+
+export const executePath = "/api/v1/executions:execute";
+
+/** Syla, running a program for each request. */
+export function sylaRunner({ url }: Platform, { stdout, ...spec }: Program): Runner {
+  const expect = `"stdout":${JSON.stringify(stdout)}`;
+  return httpRunner("Syla", { url, path: executePath, body: JSON.stringify(spec), expect });
 }
 
 /** The resident memory of a process, in MiB. */
