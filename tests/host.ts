@@ -11,10 +11,8 @@ import type { Platform } from "./platform.ts";
 /** How long what follows an answer may take, on a host under load. */
 const settleMsMax = 20_000;
 const settlePollMs = 20;
-/** Connections, files of slots: what a platform may hold more of than before, having had more to do. */
-const descriptorSlack = 48;
-/** A jail that waits: its socket, and the files of its control groups. */
-const descriptorsOfJail = 6;
+/** Connections: what a platform may hold more of than before, having had more to do. */
+const descriptorSlack = 16;
 
 /** A host as far as runs could change it. */
 export interface Host {
@@ -28,6 +26,7 @@ export interface Host {
   readonly foreignGroups: readonly string[];
   /** Mounts of jails that show on the host. */
   readonly mounts: readonly string[];
+  /** The platform's, but for those of slots and of jails that wait. */
   readonly descriptors: number;
   /** Over all files that jails see and that the platform trusts. */
   readonly files: string;
@@ -84,7 +83,8 @@ export async function lookAtHost({ pid, data, url }: HostOf): Promise<Host> {
     mounts: lines(`/proc/${pid}/mountinfo`).filter((line) => {
       return line.includes(data) || /\/(newroot|oldroot|bwrap)|\/var\/lib\/syla/.test(line);
     }),
-    descriptors: namesIn(`/proc/${pid}/fd`).length - waiting * descriptorsOfJail,
+    // Each jail that waits has a socket.
+    descriptors: descriptorsOf(pid).length - waiting,
     files: digest(["agent", "root"].map((name) => join(data, name))),
     settings: Object.fromEntries(settingFiles.map((file) => [file, text(file)])),
   };
@@ -138,6 +138,13 @@ function isHeld({ command }: Pick<Process, "command">): boolean {
 
 function describe({ pid, command, group }: Pick<Process, "pid" | "command"> & { group?: string }) {
   return `${pid} ${command}${group === undefined ? "" : ` in ${group}`}`;
+}
+
+/** What a process holds open, but for the files of its slots: those are used again, by one jail after the other. */
+function descriptorsOf(pid: number): string[] {
+  const directory = `/proc/${pid}/fd`;
+  const targets = namesIn(directory).map((name) => target(join(directory, name)));
+  return targets.filter((path) => !/\/syla-\d+-\d+\/slot-\d+\//.test(path));
 }
 
 function jailedBelow(pid: number): Process[] {
@@ -211,6 +218,14 @@ function namesIn(directory: string): string[] {
 function text(path: string): string {
   try {
     return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function target(link: string): string {
+  try {
+    return readlinkSync(link);
   } catch {
     return "";
   }

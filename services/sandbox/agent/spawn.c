@@ -13,7 +13,8 @@
  *   --zygote ID --uid N --disk-bytes N --disk-inodes N
  * and what follows on it is for the jail's agent, whose fd 3 the connection becomes. On fd 3 of its
  * own it tells of ends {u32 id, i32 status, u32 length, text from stderr} and is told {u32 id} to
- * kill. When that closes, the host is gone: it ends, and by PDEATHSIG every jail with it.
+ * kill. When that closes, the host is gone: it ends, and with it every jail, whose socket the host
+ * had.
  *
  * How a jail gets into its cgroups: when somebody else writes its pid to cgroup.procs, the kernel
  * takes cgroup_threadgroup_rwsem for writing, which waits for an RCU grace period: 9 ms measured,

@@ -43,7 +43,7 @@ export class Spawner {
   readonly #sparesMax: number;
   readonly #directory = mkdtempSync(join(tmpdir(), "syla-spawn-"));
   readonly #path = join(this.#directory, "spawn.sock");
-  readonly #waiting = new Map<number, (said: string) => void>();
+  readonly #jails = new Map<number, { socket: Socket; end: (said: string) => void }>();
   /** Each with what forgets it when it breaks. */
   readonly #spares = new Map<Socket, () => void>();
   #child: ChildProcess | undefined;
@@ -99,7 +99,7 @@ export class Spawner {
       // Once connected the spawner tells of the end; before, nobody would.
       if (!connected) this.#ended(id, error.message);
     });
-    this.#waiting.set(id, resolve);
+    this.#jails.set(id, { socket, end: resolve });
     socket.cork();
     socket.write(requestOf(id, args), (error) => {
       // Closed before the request left: the spawner knows nothing of this jail, and will not tell.
@@ -143,16 +143,21 @@ export class Spawner {
   }
 
   #kill(id: number): void {
-    if (this.#waiting.has(id) && this.#child) controlOf(this.#child).write(u32(id));
+    if (this.#jails.has(id) && this.#child) controlOf(this.#child).write(u32(id));
   }
 
   #ended(id: number, said: string): void {
-    this.#waiting.get(id)?.(said);
-    this.#waiting.delete(id);
+    this.#jails.get(id)?.end(said);
+    this.#jails.delete(id);
   }
 
   #lose(): void {
-    for (const id of this.#waiting.keys()) this.#ended(id, "the spawner ended");
+    for (const [id, { socket }] of this.#jails) {
+      // The kernel does not end what bubblewrap started for another uid: bubblewrap, without capabilities, may not
+      // signal it (PDEATHSIG). An agent without its socket ends.
+      socket.destroy();
+      this.#ended(id, "the spawner ended");
+    }
     for (const socket of this.#spares.keys()) socket.destroy();
   }
 }
