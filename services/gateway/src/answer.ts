@@ -35,6 +35,9 @@ export interface Answer {
   readonly headers: readonly string[];
 }
 
+type Encoding = "br" | "gzip";
+
+const joinedCharsMax = 65_536;
 const varies: readonly string[] = ["Vary", "Accept-Encoding"];
 const compressGzip = promisify(gzip);
 const compressBrotli = promisify(brotliCompress);
@@ -50,14 +53,21 @@ export function sendAnswer(
 ): void {
   if (response.headersSent || response.destroyed) return;
   if (rules.draining) response.shouldKeepAlive = false;
-  // A character takes at least a byte, so short texts need no counting here. They stay texts, which Node sends in one
-  // piece with the head; a large one is made bytes once.
-  if (answer.text.length < rules.compressBytesMin) {
-    writeHead(response, answer, Buffer.byteLength(answer.text), []);
-    response.end(request.method === "HEAD" ? undefined : answer.text);
+  // A character takes at least a byte, so short texts need no counting here.
+  const mayCompress = answer.text.length >= rules.compressBytesMin;
+  const encoding = mayCompress ? chooseEncoding(request) : undefined;
+  if (encoding !== undefined) {
+    sendCompressed(request, response, answer, encoding).catch(() => response.destroy());
     return;
   }
-  sendLarge(request, response, answer).catch(() => response.destroy());
+  const body = asSent(answer.text);
+  writeHead(response, answer, Buffer.byteLength(body), mayCompress ? varies : []);
+  response.end(request.method === "HEAD" ? undefined : body);
+}
+
+// Node sends a text in one piece with the head, for which it copies it; a long one is made bytes once.
+function asSent(text: string): string | Buffer {
+  return text.length < joinedCharsMax ? text : Buffer.from(text);
 }
 
 function writeHead(
@@ -78,28 +88,26 @@ function writeHead(
   ]);
 }
 
-async function sendLarge(
+async function sendCompressed(
   request: IncomingMessage,
   response: ServerResponse,
   { text, ...answer }: Answer,
+  encoding: Encoding,
 ): Promise<void> {
-  const encoding = chooseEncoding(request);
-  const plain = Buffer.from(text);
-  const bytes = encoding === undefined ? plain : await compress(plain, encoding);
+  const bytes = await compress(Buffer.from(text), encoding);
   if (response.headersSent || response.destroyed) return;
-  const more = encoding === undefined ? varies : ["Content-Encoding", encoding, ...varies];
-  writeHead(response, answer, bytes.byteLength, more);
+  writeHead(response, answer, bytes.byteLength, ["Content-Encoding", encoding, ...varies]);
   response.end(request.method === "HEAD" ? undefined : bytes);
 }
 
-function compress(bytes: Buffer, encoding: "br" | "gzip"): Promise<Buffer> {
+function compress(bytes: Buffer, encoding: Encoding): Promise<Buffer> {
   return encoding === "br"
     ? compressBrotli(bytes, brotliOptions)
     : compressGzip(bytes, { level: 5 });
 }
 
 /** The compression that a client accepts, brotli before gzip; one with `q=0` is refused. */
-export function chooseEncoding(request: IncomingMessage): "br" | "gzip" | undefined {
+export function chooseEncoding(request: IncomingMessage): Encoding | undefined {
   const header = request.headers["accept-encoding"];
   if (typeof header !== "string") return undefined;
   const refused = /;\s*q=0(?:\.0*)?\s*$/;
