@@ -13,6 +13,8 @@ const settleMsMax = 20_000;
 const settlePollMs = 20;
 /** Connections: what a platform may hold more of than before, having had more to do. */
 const descriptorSlack = 16;
+/** ABOVE_ALL_OTHERS of the agent's gate.c. */
+const gateDescriptor = 512;
 
 /** A host as far as runs could change it. */
 export interface Host {
@@ -128,12 +130,15 @@ function keepsJail({ pid }: Pick<Process, "pid">): boolean {
 
 /** What jails are forked from is in none, nor in any run's control group. */
 function isZygote({ command }: Pick<Process, "command">): boolean {
-  return /(^|\/)bwrap .*\/init zygote |^\/init zygote |\/zygote\.py/.test(command);
+  return /(^|\/)bwrap .*\/init zygote |^\/init zygote | \/zygote/.test(command);
 }
 
-/** A Node that waits for its program, or has had it: then its jail is one too many. */
-function isHeld({ command }: Pick<Process, "command">): boolean {
-  return / \/hold\.cjs/.test(command);
+/** What waits for its program, by its gate; or a Node that waits or has had its own: then its jail is one too many. */
+function isHeld({ pid }: Pick<Process, "pid">): boolean {
+  return (
+    text(`/proc/${pid}/environ`).includes("--require=/hold.cjs") ||
+    target(`/proc/${pid}/fd/${gateDescriptor}`).startsWith("socket:")
+  );
 }
 
 function describe({ pid, command, group }: Pick<Process, "pid" | "command"> & { group?: string }) {

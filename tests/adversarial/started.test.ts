@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { cancel, create, execute, get, python } from "../api.ts";
 import { eventually } from "../e2e/shared.ts";
 import { descendants, type Process } from "../host.ts";
-import { assertSucceeded, unharmedPlatform } from "./unharmed.ts";
+import { assertFailed, assertSucceeded, unharmedPlatform } from "./unharmed.ts";
 
 const platform = unharmedPlatform();
 
@@ -71,6 +71,60 @@ test("a program finds no process but its own, and its first process tells it not
   ].join("\n");
   assert.equal(assertSucceeded(await python(platform(), code)), "True {'PermissionError'} 1\n");
 });
+
+// Interpreters that wait where they are about to read their program.
+const waiting = {
+  ruby: {
+    bend: "class String; def upcase = 'bent'; end\nENV['POISON'] = '1'; $poison = 1; $: << '/tmp'; puts 1",
+    straight: "p 'a'.upcase, ENV['POISON'], $poison, $:.include?('/tmp')",
+    unbent: '"A"\nnil\nnil\nfalse\n',
+    draw: "require 'securerandom'; print Random.rand(2**64), ' ', SecureRandom.uuid, ' ', ''.hash, ' ', rand",
+    other: { name: "other.rb", content: "print $0, ARGV, $VERBOSE, ENV['GIVEN']" },
+    variables: { RUBYOPT: "-w" },
+    shown: 'other.rb["a b"]trueyes',
+    burn: "loop {}",
+  },
+  php: {
+    bend: '<?php putenv("POISON=1"); ini_set("precision", "3"); $poison = 1; echo 1;',
+    straight: '<?php var_dump(getenv("POISON"), isset($poison), ini_get("precision"));',
+    unbent: 'bool(false)\nbool(false)\nstring(2) "14"\n',
+    draw: '<?php echo mt_rand(), " ", bin2hex(random_bytes(8)), " ", lcg_value(), " ", uniqid("", true);',
+    other: {
+      name: "other.php",
+      content: '<?php echo join(",", $argv), getenv("PHPRC"), getenv("GIVEN");',
+    },
+    variables: { PHPRC: "/tmp" },
+    shown: "other.php,a b/tmpyes",
+    burn: "<?php while (true) {}",
+  },
+};
+
+for (const [language, { bend, straight, unbent, draw, ...given }] of Object.entries(waiting)) {
+  test(`${language} that waited for its program is its program's alone`, async (context) => {
+    const languages = await (await fetch(`${platform().url}/api/v1/languages`)).text();
+    if (!languages.includes(`"name":"${language}"`))
+      return context.skip(`${language} is not on this host`);
+    const run = async (code: string) =>
+      assertSucceeded(await execute(platform(), { language, code }));
+    for (let round = 0; round < 3; round += 1) {
+      await run(bend);
+      assert.equal(await run(straight), unbent);
+    }
+    const rows = (await Promise.all(Array.from({ length: 6 }, () => run(draw)))).map((row) =>
+      row.split(" "),
+    );
+    for (const column of rows[0]?.keys() ?? []) {
+      assert.equal(new Set(rows.map((row) => row[column])).size, 6, `column ${column}`);
+    }
+    const env = { ...given.variables, GIVEN: "yes" };
+    const other = { language, files: [given.other], args: ["a b"], env };
+    assert.equal(assertSucceeded(await execute(platform(), other)), given.shown);
+    const limits = { cpuTime: "0.5s", wallTime: "20s" };
+    const burnt = await execute(platform(), { language, code: given.burn, limits });
+    assertFailed(burnt, "cpu_time");
+    return undefined;
+  });
+}
 
 for (const [what, choose] of [
   ["what jails are forked from", ({ command }: Process) => command.includes("zygote")],

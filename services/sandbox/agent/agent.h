@@ -133,6 +133,7 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes);
 void make_read_only(const char *path, unsigned long flags);
 void cover_proc(void);
 void write_file(const char *path, const char *text);
+void keep_only_sys_admin(uid_t uid);
 void enter_user_namespace(uid_t uid);
 void become_uid(uid_t uid);
 void limit_powers(void);
@@ -175,6 +176,9 @@ struct limits {
   uint32_t cpu_seconds, open_files, processes;
 };
 bool set_limits(const struct limits *q);
+void bound_counters(void);
+void lift_counted(void);
+void lower_counted(void);
 void prefer_as_victim(const char *path);
 
 /* run.c: one program at a time. */

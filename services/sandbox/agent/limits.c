@@ -25,6 +25,37 @@ bool set_limits(const struct limits *q) {
          (q->processes == 0 || limit(RLIMIT_NPROC, q->processes));
 }
 
+/* What the kernel counts over all processes of a user, and of the users of the user namespaces around. */
+static const __rlimit_resource_t counted[] = {RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE,
+                                              RLIMIT_MEMLOCK};
+enum { COUNTED = sizeof counted / sizeof *counted };
+static struct rlimit before[COUNTED];
+
+/* The limits of who makes a user namespace bound all that is counted in it. */
+void lift_counted(void) {
+  for (int i = 0; i < COUNTED; i++) {
+    if (getrlimit(counted[i], &before[i]) != 0) fail("limits", "read");
+    const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY},
+                        most = {.rlim_cur = before[i].rlim_max, .rlim_max = before[i].rlim_max};
+    if (setrlimit(counted[i], &none) != 0 && setrlimit(counted[i], &most) != 0)
+      fail("limits", "lift");
+  }
+}
+
+void lower_counted(void) {
+  for (int i = 0; i < COUNTED; i++)
+    if (setrlimit(counted[i], &before[i]) != 0) fail("limits", "lower");
+}
+
+/* A jail's part of these: signals and POSIX timers that wait, and bytes of message queues, of which
+   one that is made without a size takes 82,000. No priority above the ordinary, whatever the host's
+   own processes may have. */
+void bound_counters(void) {
+  if (!limit(RLIMIT_SIGPENDING, 1024) || !limit(RLIMIT_MSGQUEUE, 128 * 1024) ||
+      !limit(RLIMIT_NICE, 0) || !limit(RLIMIT_RTPRIO, 0))
+    fail("limits", "counters");
+}
+
 /* When memory runs out the program is to go and not PID 1. Not in the child before it executes: it
    shares our undumpable memory, so /proc would not let it write. */
 void prefer_as_victim(const char *path) {

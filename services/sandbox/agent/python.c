@@ -1,9 +1,16 @@
 /*
- * libsyla-zygote: what a Python interpreter loads to become a zygote (zygote.py drives it).
+ * libsyla-zygote: what a Python interpreter loads to become a zygote (zygote.py is its Python half).
  *
- * The interpreter calls syla_serve(), which forks jails as zygote.c does and returns only in a fork
- * of a fork: in the program's own process, inside its jail, with the interpreter as it was. The
- * jail's agent in between, PID 1, is the interpreter's memory too, but runs nothing of Python.
+ *     LD_PRELOAD=/zygote.so python3 /zygote [MODULE]...
+ *
+ * A run is to differ in nothing but its speed from `python3 FILE ARGS`, so the interpreter is
+ * stopped where its main program has started it in full and opens the file to run: in the call of
+ * fopen, which this library takes the place of. No Python code is being executed there, so that
+ * nothing of ours lies below the program: not in a traceback, not in a frame, not in the depth of a
+ * recursion. The zygote forks jails as zygote.c does and goes on only in a fork of a fork: in the
+ * program's own process, inside its jail. The jail's agent in between, PID 1, is the interpreter's
+ * memory too, but runs nothing of Python. An interpreter that opens its file in another way finds
+ * none and ends; its runs are executed.
  *
  * Hash seeds. Python draws a secret at its start that the hashes of all strings depend on, so that
  * nobody can prepare strings that collide. A fork cannot simply draw another: the hashes of
@@ -33,6 +40,54 @@
 #define EXPORTED __attribute__((visibility("default")))
 
 typedef int64_t hash_function(const void *, ptrdiff_t);
+/* Of CPython's API what is used here, the same from 3.8 on, and NULL in what is no Python. */
+typedef void object; /* PyObject */
+#define PYTHON extern __attribute__((weak))
+PYTHON object *PyBytes_FromString(const char *);
+PYTHON object *PyCFunction_NewEx(const void *, object *, object *);
+PYTHON object *PyDict_Copy(object *);
+PYTHON int PyDict_DelItem(object *, object *);
+PYTHON object *PyDict_GetItem(object *, object *);
+PYTHON object *PyDict_GetItemString(object *, const char *);
+PYTHON object *PyDict_New(void);
+PYTHON int PyDict_Next(object *, ptrdiff_t *, object **, object **);
+PYTHON ptrdiff_t PyDict_Size(object *);
+PYTHON void PyErr_Clear(void);
+PYTHON void PyErr_Print(void);
+PYTHON object *PyEval_EvalCode(object *, object *, object *);
+PYTHON object *PyEval_GetBuiltins(void);
+PYTHON int PyDict_SetItemString(object *, const char *, object *);
+PYTHON object *PyCapsule_New(void *, const char *, void (*)(object *));
+PYTHON int PyGILState_Ensure(void);
+PYTHON object *PyImport_GetModuleDict(void);
+PYTHON object *PyInterpreterState_GetDict(void *);
+PYTHON void *PyInterpreterState_Main(void);
+PYTHON int PyList_Append(object *, object *);
+PYTHON object *PyList_New(ptrdiff_t);
+PYTHON object *PyModule_GetDict(object *);
+PYTHON object *PyObject_CallFunctionObjArgs(object *, ...);
+PYTHON object *PyObject_CallMethod(object *, const char *, const char *, ...);
+PYTHON void Py_DecRef(object *);
+PYTHON object *PyObject_GetAttrString(object *, const char *);
+PYTHON object *PyList_GetItem(object *, ptrdiff_t);
+PYTHON ptrdiff_t PyList_Size(object *);
+PYTHON object *PyLong_FromLong(long);
+PYTHON object *PyUnicode_DecodeFSDefault(const char *);
+PYTHON object *PySys_GetObject(const char *);
+PYTHON object *PyExc_KeyboardInterrupt;
+PYTHON char _Py_NoneStruct;
+PYTHON void Py_IncRef(object *);
+PYTHON char *PyBytes_AsString(object *);
+PYTHON int PyRun_AnyFileExFlags(FILE *, const char *, int, void *);
+PYTHON void PyOS_BeforeFork(void);
+PYTHON void PyOS_AfterFork_Child(void);
+PYTHON object *Py_CompileString(const char *, const char *, int);
+PYTHON int Py_FinalizeEx(void);
+#define SCRIPT "/zygote.py"
+/* What the interpreter is told to run: no file, and as long as main.py, see rename_process(). */
+#define TOLD "/zygote"
+enum { FILE_INPUT = 257, METHOD_NO_ARGUMENTS = 4, SCRIPT_BYTES_MAX = 65536 };
+
 /* CPython's PyHash_FuncDef (pyhash.h) begins with the function. */
 struct hash_definition {
   hash_function *hash;
@@ -168,17 +223,35 @@ static void rename_process(char **argv) {
   }
 }
 
-/* ---- what zygote.py calls ---- */
+/* ---- the interpreter ---- */
 
-static void call(const char *name) {
-  void (*function)(void);
-  *(void **)&function = dlsym(RTLD_DEFAULT, name);
-  if (function != NULL) function();
+static object *script; /* the names in zygote.py */
+
+/* fopen, whose place we have taken. */
+static FILE *opened(const char *path, const char *mode) {
+  static FILE *(*next)(const char *, const char *);
+  if (next == NULL) *(void **)&next = dlsym(RTLD_NEXT, "fopen64");
+  if (next == NULL) *(void **)&next = dlsym(RTLD_NEXT, "fopen");
+  return next(path, mode);
+}
+
+static object *list_of(char **strings) {
+  object *list = PyList_New(0);
+  for (; list != NULL && *strings != NULL; strings++) {
+    object *one = PyBytes_FromString(*strings);
+    if (one == NULL || PyList_Append(list, one) != 0) abort();
+  }
+  return list;
+}
+
+static object *call(const char *name, object *first) {
+  object *function = PyDict_GetItemString(script, name);
+  return function == NULL ? NULL : PyObject_CallFunctionObjArgs(function, first, NULL);
 }
 
 /* fork() and not clone: libraries have handlers for it. */
 static pid_t fork_python(void) {
-  call("PyOS_BeforeFork");
+  PyOS_BeforeFork();
   return fork();
 }
 
@@ -189,28 +262,161 @@ static void enter_python(const struct program *p) {
   longjmp(in_interpreter, 1);
 }
 
-/* Whether strings that are new in a run have hashes of its own. */
-EXPORTED int syla_hashes(void) { return hash_before != NULL; }
-
-/* Returns in a run: read its argv and env then. */
-EXPORTED void syla_serve(void) {
-  static const struct interpreter python = {.fork = fork_python, .enter = enter_python};
-  interpreter = &python;
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  if (setjmp(in_interpreter) == 0) zygote_serve();
-  renew_hashes();
-  rename_process(program->argv);
-  call("PyOS_AfterFork_Child");
+/* Answers the interpreter's exit code. */
+static int run_path(object *path_object) {
+  const char *path = PyBytes_AsString(path_object);
+  object *run_packed = call("packed", path_object);
+  if (run_packed != NULL && run_packed != &_Py_NoneStruct) {
+    object *name = PyUnicode_DecodeFSDefault("__main__"), *alter_argv = PyLong_FromLong(0);
+    if (PyObject_CallFunctionObjArgs(run_packed, name, alter_argv, NULL) != NULL) return 0;
+    PyErr_Print();
+    return 1;
+  }
+  PyErr_Clear();
+  FILE *file = opened(path, "rb");
+  if (file == NULL) {
+    int error = errno;
+    fprintf(stderr, "%s: can't open file '%s': [Errno %d] %s\n", program->argv[0], path, error,
+            strerror(error));
+    return 2;
+  }
+  /* PyCompilerFlags: no flags, and a version that is asked for syntax trees only. */
+  int flags[2] = {0, 0};
+  return PyRun_AnyFileExFlags(file, path, 1, flags) != 0;
 }
 
-EXPORTED char **syla_argv(void) { return program->argv; }
-EXPORTED char **syla_env(void) { return program->env; }
+static _Noreturn void end(int status);
 
-/* For getenv and for what the program starts. */
-EXPORTED void syla_use_env(void) { environ = program->env; }
+/* What the interpreter's main does from here on. */
+static _Noreturn void run_program(void) {
+  renew_hashes();
+  rename_process(program->argv);
+  PyOS_AfterFork_Child();
+  environ = program->env;
+  object *path = NULL;
+  if (call("take_environment", list_of(program->env)) != NULL)
+    path = call("take_arguments", list_of(program->argv));
+  if (path == NULL) {
+    PyErr_Print();
+    exit(1);
+  }
+  end(run_path(path));
+}
+
+/* ---- the interpreter's end ----
+ *
+ * It ends as it always does: threads, atexit, modules in their order, what their objects do when they
+ * go. What shows nothing is left out, for it writes to most of what the zygote shares with its forks,
+ * and so took 1.7 of a run's 4.0 ms, and with preloaded packages far more:
+ *   - modules that the zygote had loaded and the run has not changed are not taken apart: the handler
+ *     of atexit that is the last to be called takes them out of sight;
+ *   - the interpreter itself is not, which comes after everything else: when it lets go of an object
+ *     of ours, the process exits. Not after sys.exit(), whose code is the interpreter's to know.
+ */
+static struct known {
+  object *name, *module, *names, *before;
+} *known;
+static size_t known_count;
+
+static void note_modules(void) {
+  object *modules = PyImport_GetModuleDict(), *name, *module;
+  ptrdiff_t at = 0;
+  known = calloc((size_t)PyDict_Size(modules), sizeof *known);
+  while (known != NULL && PyDict_Next(modules, &at, &name, &module)) {
+    object *names = PyModule_GetDict(module);
+    PyErr_Clear(); /* what is there in place of a module */
+    if (names == NULL || names == PyEval_GetBuiltins()) continue;
+    known[known_count++] = (struct known){name, module, names, PyDict_Copy(names)};
+    Py_IncRef(name);
+    Py_IncRef(module);
+  }
+}
+
+static bool is_unchanged(const struct known *one) {
+  object *name, *value, *name_before, *value_before;
+  ptrdiff_t at = 0, at_before = 0;
+  if (PyDict_Size(one->names) != PyDict_Size(one->before)) return false;
+  while (PyDict_Next(one->names, &at, &name, &value))
+    if (!PyDict_Next(one->before, &at_before, &name_before, &value_before) ||
+        name != name_before || value != value_before)
+      return false;
+  return true;
+}
+
+static int exit_status = -1; /* -1: it is not known, or may yet change */
+static bool by_interrupt;
+static object *streams_before[2];
+
+/* What cannot be written by now changes the status. */
+static bool has_written(void) {
+  const char *const names[2] = {"stdout", "stderr"};
+  for (int i = 0; i < 2; i++) {
+    if (PySys_GetObject(names[i]) != streams_before[i]) return false;
+    if (PyObject_CallMethod(streams_before[i], "flush", NULL) == NULL) {
+      PyErr_Clear();
+      return false;
+    }
+  }
+  return true;
+}
+
+static _Noreturn void leave(void) {
+  if (by_interrupt) {
+    signal(SIGINT, SIG_DFL);
+    kill(getpid(), SIGINT);
+  }
+  exit(exit_status);
+}
+
+static void nothing_is_left(object *capsule) {
+  (void)capsule;
+  if (exit_status >= 0) leave();
+}
+
+static _Noreturn void end(int status) {
+  /* Of what ended the program, Ctrl-C is to be seen by whoever waits for it. */
+  by_interrupt = status != 0 && PySys_GetObject("last_type") == PyExc_KeyboardInterrupt;
+  exit_status = status;
+  int flushed = Py_FinalizeEx();
+  exit_status = flushed < 0 ? 120 : status;
+  leave();
+}
+
+static object *spare_modules(object *self, object *arguments) {
+  (void)self, (void)arguments;
+  if (!has_written()) exit_status = -1;
+  object *modules = PyImport_GetModuleDict();
+  for (size_t i = 0; i < known_count; i++)
+    if (PyDict_GetItem(modules, known[i].name) == known[i].module && is_unchanged(&known[i]))
+      PyDict_DelItem(modules, known[i].name);
+  Py_IncRef(&_Py_NoneStruct);
+  return &_Py_NoneStruct;
+}
+
+/* The module is kept: versions before 3.10 call its handlers and do not hold it. */
+static void prepare_end(void) {
+  object *capsule = PyCapsule_New(streams_before, NULL, nothing_is_left);
+  PyDict_SetItemString(PyInterpreterState_GetDict(PyInterpreterState_Main()), "syla", capsule);
+  Py_DecRef(capsule);
+  streams_before[0] = PySys_GetObject("stdout");
+  streams_before[1] = PySys_GetObject("stderr");
+  static const struct {
+    const char *name;
+    object *(*function)(object *, object *);
+    int flags;
+    const char *documentation;
+  } definition = {"spare_modules", spare_modules, METHOD_NO_ARGUMENTS, NULL};
+  object *module = call("unseen", PyUnicode_DecodeFSDefault("atexit"));
+  object *add = module == NULL ? NULL : PyObject_GetAttrString(module, "register");
+  object *handler = PyCFunction_NewEx(&definition, NULL, NULL);
+  if (add == NULL || handler == NULL) PyErr_Clear();
+  else PyObject_CallFunctionObjArgs(add, handler, NULL);
+}
+
+/* ---- becoming a zygote ---- */
 
 /* Told to the host's log. */
-EXPORTED void syla_note(const char *stage, const char *message) {
+static void note(const char *stage, const char *message) {
   struct writer w = {.length = 0};
   write_u32(&w, 0);
   write_string(&w, stage);
@@ -218,5 +424,55 @@ EXPORTED void syla_note(const char *stage, const char *message) {
   out_frame(FRAME_ERROR, 0, &w);
 }
 
-/* With C's buffers and handlers, as the interpreter itself ends. */
-EXPORTED void syla_exit(int status) { exit(status); }
+static bool load_script(void) {
+  static char text[SCRIPT_BYTES_MAX];
+  FILE *file = opened(SCRIPT, "rb");
+  if (file == NULL || fread(text, 1, sizeof text - 1, file) == 0) return false;
+  fclose(file);
+  object *code = Py_CompileString(text, SCRIPT, FILE_INPUT);
+  script = PyDict_New();
+  if (code == NULL || script == NULL) return false;
+  PyDict_SetItemString(script, "__builtins__", PyEval_GetBuiltins());
+  return PyEval_EvalCode(code, script, script) != NULL;
+}
+
+/* Returns in a run. */
+static void serve_python(void) {
+  static const struct interpreter python = {.fork = fork_python, .enter = enter_python};
+  object *notes;
+  if (!load_script() || (notes = call("prepare", NULL)) == NULL) {
+    PyErr_Print();
+    exit(1);
+  }
+  for (ptrdiff_t i = 0; i < PyList_Size(notes); i++)
+    note("preload", PyBytes_AsString(PyList_GetItem(notes, i)));
+  note_modules();
+  prepare_end();
+  call("freeze", NULL);
+  /* What waits for us ends, and we are left with one thread: see zygote.c. */
+  pid_t child = fork_python();
+  if (child != 0) _exit(child < 0);
+  PyOS_AfterFork_Child();
+  interpreter = &python;
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (setjmp(in_interpreter) == 0) zygote_serve();
+}
+
+/* The interpreter's main is about to read its script. */
+static FILE *opening(const char *path, const char *mode) {
+  static bool seen;
+  if (!seen && PyRun_AnyFileExFlags != NULL && strcmp(path, TOLD) == 0) {
+    seen = true;
+    if (hash_before == NULL) {
+      fprintf(stderr, "hash seeds cannot be renewed\n");
+      exit(1);
+    }
+    PyGILState_Ensure(); /* from 3.10 on the call is made without it */
+    serve_python();
+    run_program();
+  }
+  return opened(path, mode);
+}
+
+EXPORTED FILE *fopen(const char *path, const char *mode) { return opening(path, mode); }
+EXPORTED FILE *fopen64(const char *path, const char *mode) { return opening(path, mode); }

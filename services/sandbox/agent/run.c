@@ -6,7 +6,7 @@
  *
  * `running` waits at once for: frames, the program's two pipes (only while there is room to forward
  * what they give), SIGCHLD and the wall clock. `ending` has killed and reaped everything but PID 1,
- * so nothing holds the pipes' other ends and they must come to EOF. Only then EXIT is sent: what a
+ * so nobody writes to the pipes any more and they become empty. Only then EXIT is sent: what a
  * program printed always precedes its end, and nothing of it runs on, whatever it forked.
  */
 #include "agent.h"
@@ -354,14 +354,22 @@ void run_kill(int signal) {
   else kill(main_pid, signal);
 }
 
+/* Takes off as much as there is. */
+static void take_off(struct timeval *used, uint64_t *us) {
+  uint64_t used_us = (uint64_t)used->tv_sec * 1000000u + (uint64_t)used->tv_usec;
+  uint64_t less_us = *us < used_us ? *us : used_us;
+  *us -= less_us;
+  used->tv_sec = (time_t)((used_us - less_us) / 1000000u);
+  used->tv_usec = (suseconds_t)((used_us - less_us) % 1000000u);
+}
+
 static void report_end(void) {
   struct rusage after;
   getrusage(RUSAGE_CHILDREN, &after);
   timersub(&after.ru_utime, &before.ru_utime, &after.ru_utime);
   timersub(&after.ru_stime, &before.ru_stime, &after.ru_stime);
-  const struct timeval held = {.tv_sec = (time_t)(held_us / 1000000u),
-                               .tv_usec = (suseconds_t)(held_us % 1000000u)};
-  if (timercmp(&after.ru_utime, &held, >)) timersub(&after.ru_utime, &held, &after.ru_utime);
+  take_off(&after.ru_utime, &held_us);
+  take_off(&after.ru_stime, &held_us);
   state = IDLE;
   if (WIFSIGNALED(result.status))
     send_exit(KIND_SIGNALLED, STAGE_NONE, WTERMSIG(result.status), &after);
@@ -381,7 +389,9 @@ static void forward(int which) {
   size_t room = out_room();
   if (room == 0) return;
   ssize_t n = read(s->fd, out_payload(), room);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  /* When nobody is left to write, an empty pipe is at its end, though a socket that was sent down
+     itself may hold the other end until the kernel finds out. */
+  if (n < 0 && (errno == EINTR || (errno == EAGAIN && state != ENDING))) return;
   if (n <= 0) {
     close_stream(s);
     return;
@@ -418,7 +428,8 @@ static void handle_frame(const struct frame *frame) {
 }
 
 static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
-  bool room = state != IDLE && out_room() > 0;
+  /* What one says that is held, such as a warning at its start, is its program's to have said. */
+  bool room = state != IDLE && state != HELD && out_room() > 0;
   fds[3] = (struct pollfd){.fd = state == HELD ? hold_gate() : -1, .events = POLLIN};
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
   if (out_pending() > 0) fds[0].events |= POLLOUT;
@@ -432,6 +443,7 @@ static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
     left.tv_nsec = (long)(us % 1000000u) * 1000;
     timeout = &left;
   }
+  if (state == ENDING && room) timeout = &left; /* reads what there is, and waits for no more */
   int n = ppoll(fds, 4, timeout, mask);
   for (int i = 0; n < 0 && i < 4; i++) fds[i].revents = 0; /* SIGCHLD */
 }
@@ -463,7 +475,7 @@ _Noreturn void serve(void) {
     wait_for_something(fds, &open_mask);
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
     for (int i = 0; i < 2; i++)
-      if (fds[1 + i].revents != 0) forward(i);
+      if (fds[1 + i].revents != 0 || (state == ENDING && fds[1 + i].fd >= 0)) forward(i);
     if (fds[3].revents != 0) hold_hear();
   }
 }

@@ -30,6 +30,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -219,7 +220,37 @@ static void lose_children(uint32_t zygote) {
   zygotes_remove(zygote);
 }
 
+/* bubblewrap, which has given up its powers, cannot have its child, of another uid, killed when it is
+   killed itself. The child is then ours, and no other child is without a place in `jails`. Answers
+   one of these, 0 without. */
+static pid_t end_orphans(void) {
+  static char text[JAILS_MAX * 11];
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  size_t length = 0;
+  for (ssize_t n; fd >= 0 && (n = read(fd, text + length, sizeof text - 1 - length)) > 0;)
+    length += (size_t)n;
+  if (fd >= 0) close(fd);
+  text[length] = 0;
+  char *end = text;
+  pid_t orphan = 0;
+  for (pid_t pid; (pid = (pid_t)strtol(end, &end, 10)) > 0;) {
+    int i = 0;
+    while (i < jail_count && jails[i].pid != pid) i++;
+    if (i < jail_count) continue;
+    kill(pid, SIGKILL);
+    orphan = pid;
+  }
+  return orphan;
+}
+
 static void end_of_launched(int i, int status) {
+  pid_t left = WIFSIGNALED(status) ? end_orphans() : 0;
+  if (left != 0) {
+    jails[i].pid = left; /* its end is told when this one is reaped: nothing is left then */
+    return;
+  }
   char said[SAID_BYTES_MAX];
   ssize_t n = pread(jails[i].said, said, sizeof said, 0);
   close(jails[i].said);
@@ -239,9 +270,11 @@ static void reap(void) {
   }
 }
 
+/* One that has closed its socket may still be waited for by what it is in, and never end. */
 static void hear_zygote(int socket) {
   struct zygote_end end;
-  while (zygotes_hear(socket, &end)) {
+  uint32_t gone;
+  while (zygotes_hear(socket, &end, &gone)) {
     for (int i = 0; i < jail_count; i++) {
       if (jails[i].id != end.id) continue;
       tell_end(end.id, end.status, "", 0);
@@ -249,6 +282,8 @@ static void hear_zygote(int socket) {
       break;
     }
   }
+  for (int i = 0; i < jail_count && gone != 0; i++)
+    if (jails[i].id == gone) kill(jails[i].pid, SIGKILL);
 }
 
 /* We are the parent and have not reaped it, so the pid cannot have become another's. */
@@ -293,7 +328,7 @@ static bool wait_and_handle(int listener, const sigset_t *mask) {
   int count = waiting_count, zygotes = zygotes_poll(fds + 2 + count);
   if (ppoll(fds, (nfds_t)(2 + count + zygotes), NULL, mask) < 0) return true; /* SIGCHLD */
   for (int i = 0; i < zygotes; i++)
-    if (fds[2 + count + i].revents & POLLIN) hear_zygote(fds[2 + count + i].fd);
+    if (fds[2 + count + i].revents != 0) hear_zygote(fds[2 + count + i].fd);
   if (fds[0].revents != 0 && !hear_kill()) return false;
   for (int i = count - 1; i >= 0; i--) { /* from the end, as the last takes a removed one's place */
     if (fds[2 + i].revents == 0) continue;
@@ -318,6 +353,9 @@ int spawn_main(int argc, char **argv) {
   sigaction(SIGPIPE, &ignore, NULL);
   /* A Ctrl-C on the terminal is the host's to handle: it drains, and its jails are to live on. */
   setsid();
+  /* What a killed bubblewrap leaves is ours to reap. The host's PID 1 may be one that reaps late or
+     never, as in a container, and until then a dead process holds its control group. */
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) fail("spawn", "subreaper");
   syscall(SYS_close_range, CONTROL_FD + 1u, ~0u, 0u);
   fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
   null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

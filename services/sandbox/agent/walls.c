@@ -122,7 +122,12 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes) {
   if (umount2(EMPTY_DIRECTORY, MNT_DETACH) != 0) fail("disk", "detach the staging mount");
 }
 
+/* Of /proc/sys/user, as it is below its cover: what it shows is the reader's own user namespace. */
+static int settings = -1;
+
 void cover_proc(void) {
+  settings = open("/proc/sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (settings < 0) fail("counters", "/proc/sys/user");
   /* First, for these would hide what is covered below them. */
   bind_over("/proc/sys", "/proc/sys");
   make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
@@ -170,7 +175,7 @@ void limit_powers(void) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) fail("identity", "pdeathsig");
 }
 
-static void keep_only_sys_admin(uid_t uid) {
+void keep_only_sys_admin(uid_t uid) {
   if (setgroups(0, NULL) != 0) fail("identity", "setgroups");
   /* Kept over setresuid so that the unshare below is a privileged one: several distributions refuse
      user namespaces to unprivileged processes, or strip them by AppArmor. */
@@ -181,12 +186,38 @@ static void keep_only_sys_admin(uid_t uid) {
 }
 
 /*
+ * What the kernel counts for each user namespace it charges to the one around it as well, so that all
+ * jails of a zygote share what that one's maker may have: 128 inotify instances on many a host. Here,
+ * where we have all powers for a moment, the jail's own namespace is held to a part of it; and to no
+ * namespace inside, without which no other can be made either. `must` is false where the host may
+ * have kept even these powers from us, and the counters are those of the platform's own user.
+ */
+static void bound_namespace(bool must) {
+  static const struct {
+    const char *name, *value;
+  } bounds[] = {{"max_inotify_instances", "8"},
+                {"max_inotify_watches", "4096"},
+                {"max_user_namespaces", "0"}};
+  for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+    int fd = openat(settings, bounds[i].name, O_WRONLY | O_CLOEXEC);
+    ssize_t length = (ssize_t)strlen(bounds[i].value);
+    if (fd < 0 && errno == ENOENT) continue; /* the kernel has no such thing to count */
+    bool written = fd >= 0 && write(fd, bounds[i].value, (size_t)length) == length;
+    if (!written && must) fail("counters", bounds[i].name);
+    if (fd >= 0) close(fd);
+  }
+  close(settings);
+}
+
+/*
  * A process may map its own effective uid into the user namespace it has just made, without
  * anyone's help and without a capability outside; so no helper process has to stay behind to write
  * the maps.
  */
 void enter_user_namespace(uid_t host_uid) {
-  if (host_uid != geteuid()) keep_only_sys_admin(host_uid);
+  bool privileged = host_uid != geteuid();
+  bound_counters();
+  if (privileged) keep_only_sys_admin(host_uid);
   /* setresuid made us undumpable, and /proc/self of an undumpable process belongs to root. Nothing
      untrusted exists in the jail yet. */
   prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -196,6 +227,7 @@ void enter_user_namespace(uid_t host_uid) {
   write_file("/proc/self/setgroups", "deny");
   write_file("/proc/self/gid_map", map);
   write_file("/proc/self/uid_map", map);
+  bound_namespace(privileged);
   if (getuid() != PROGRAM_UID || getegid() != PROGRAM_UID) fail("identity", "uid is not as mapped");
 }
 

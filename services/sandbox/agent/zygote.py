@@ -1,43 +1,41 @@
-"""Turns this interpreter into a zygote: runs are forks of it, inside jails (zygote.c, python.c).
-
-    LD_PRELOAD=/zygote.so python3 /zygote.py [MODULE]...
-
-Everything up to serve() happens once, with nothing of anyone's; what follows it happens in a run,
-in its jail. A run is to differ in nothing but its speed from `python3 FILE ARGS`: the same names
-in __main__, the same traceback, exit code and order of ending.
+"""The Python half of a zygote (python.c, which says how it comes to be called): what is loaded once,
+and what of it a run is to have of its own. None of this is on the stack while a program runs.
 """
-import atexit
-import ctypes
-import gc
 import os
 import sys
-from importlib.machinery import SourceFileLoader as FileLoader
 
-lib = ctypes.PyDLL("/zygote.so")
-known = set()  # the modules that a run finds loaded
-lib.syla_argv.restype = lib.syla_env.restype = ctypes.POINTER(ctypes.c_char_p)
+# What follows the list of an archive's files: 22 bytes and a comment.
+ARCHIVE_END_BYTES_MAX = 22 + 65535
 
 
-def preload(names):
-    for name in names:
-        try:
-            __import__(name)
-        except BaseException as error:
-            lib.syla_note(b"preload", ("%s: %r" % (name, error)).encode())
+def load(name):
+    try:
+        __import__(name)
+    except BaseException as error:
+        return [os.fsencode("%s: %r" % (name, error))]
+    return []
 
 
-def strings(array):
-    found = []
-    while array[len(found)] is not None:
-        found.append(os.fsdecode(array[len(found)]))
-    return found
+def prepare():
+    """Answers what there is to say of it."""
+    own = sys.path.pop(0)
+    notes = [note for name in sys.argv[1:] for note in load(name)]
+    sys.path.insert(0, own)
+    sys.path_importer_cache.pop(sys.argv[0], None)
+    return notes
 
 
-def take_environment(entries):
-    pairs = [os.fsencode(entry).partition(b"=") for entry in entries]
-    os.environ._data.clear()
-    os.environ._data.update((name, value) for name, _, value in pairs)
-    lib.syla_use_env()
+def unseen(name):
+    """A module that is not to be found loaded, if it is not anyway."""
+    loaded = name in sys.modules
+    module = __import__(name)
+    return module if loaded else sys.modules.pop(name)
+
+
+def freeze():
+    """So that a collection in a run neither looks at nor writes to what the zygote made. Not collected
+    before, which the program's counts would tell: what little garbage there is, is shared."""
+    unseen("gc").freeze()
 
 
 def renew():
@@ -57,135 +55,56 @@ def renew():
         loaded("numpy.random").seed()
 
 
-def make_main(path):
+def take_environment(entries):
+    pairs = [entry.partition(b"=") for entry in entries]
+    given = {name: value for name, _, value in pairs}
+    for kept in (os.environ._data, sys.modules["posix"].environ):
+        kept.clear()
+        kept.update(given)
+
+
+def renew_main():
+    """One that is not frozen: what a program leaves in it is found by its last collection."""
     main = type(sys)("__main__")
-    main.__loader__ = FileLoader("__main__", path)
-    main.__annotations__ = {}
-    main.__builtins__ = __builtins__
-    main.__file__ = path
-    main.__cached__ = None
-    return main
+    main.__dict__.update(sys.modules["__main__"].__dict__)
+    sys.modules["__main__"] = main
 
 
-def exit_code(error):
-    """As the interpreter answers SystemExit."""
-    code = error.code
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return int(code) & 0xFFFFFFFF if -(2**63) <= code < 2**63 else 0xFFFFFFFF
-    try:
-        sys.stderr.write(str(code) + "\n")
-        sys.stderr.flush()
-    except BaseException:
-        pass
-    return 1
-
-
-def report(error, frames):
-    """By sys.excepthook, without our own frames. Answers the exit code."""
-    trace = error.__traceback__
-    for _ in range(frames):
-        trace = trace and trace.tb_next
-    error.__traceback__ = trace
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
-    if sys.version_info >= (3, 12):
-        sys.last_exc = error
-    try:
-        sys.excepthook(type(error), error, trace)
-    except SystemExit as again:
-        return exit_code(again)
-    except BaseException as again:
-        sys.stderr.write("Error in sys.excepthook:\n")
-        sys.__excepthook__(type(again), again, again.__traceback__)
-        sys.stderr.write("\nOriginal exception was:\n")
-        sys.__excepthook__(type(error), error, trace)
-    return 1
-
-
-def run_file(argument):
-    path = os.path.abspath(argument)
-    sys.path[0] = os.path.dirname(os.path.realpath(path))
-    main = sys.modules["__main__"] = make_main(path)
-    try:
-        try:
-            with open(path, "rb") as file:
-                source = file.read()
-        except OSError as error:
-            where = (sys.executable, path, error.errno, error.strerror)
-            sys.stderr.write("%s: can't open file %r: [Errno %d] %s\n" % where)
-            return 2, False
-        code = compile(source, path, "exec", dont_inherit=True)
-    except BaseException as error:
-        return report(error, 1), False
-    del source
-    try:
-        exec(code, main.__dict__)
-    except SystemExit as error:
-        return exit_code(error), False
-    except BaseException as error:
-        return report(error, 1), isinstance(error, KeyboardInterrupt)
-    return 0, False
-
-
-def flush():
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None and not stream.closed:
-                stream.flush()
-        except BaseException as error:
-            if stream is sys.stdout:
-                hook = sys.unraisablehook
-                hook(type("Unraisable", (), dict(
-                    exc_type=type(error), exc_value=error, exc_traceback=None,
-                    err_msg=None, object=stream)))
-                return False
-    return True
-
-
-def finish(status, interrupted):
-    """What the interpreter does at its end, but for freeing what nobody can see any more."""
-    if "threading" in sys.modules:
-        sys.modules["threading"]._shutdown()
-    atexit._run_exitfuncs()
-    if not flush():
-        status = 120
-    for name in [name for name in sys.modules if name not in known]:
-        sys.modules.pop(name, None)
-    sys.modules.pop("__main__", None)
-    sys.last_type = sys.last_value = sys.last_traceback = sys.last_exc = None
-    gc.collect()
-    flush()
-    if interrupted:
-        import signal
-
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    lib.syla_exit(status & 0xFF)
-
-
-def serve():
-    preload(sys.argv[1:])
-    if not lib.syla_hashes():
-        raise SystemExit("hash seeds cannot be renewed")
-    known.update(sys.modules)
-    # So that a collection in a run neither looks at nor writes to what the zygote made.
-    gc.collect()
-    gc.freeze()
-    if os.fork():
-        os._exit(0)
-    lib.syla_serve()
-
-
-def run():
-    argv = strings(lib.syla_argv())
+def take_arguments(words):
+    """Answers the path of the file to run, as the interpreter's main has it."""
     renew()
-    take_environment(strings(lib.syla_env()))
-    sys.orig_argv = argv
+    renew_main()
+    argv = [os.fsdecode(word) for word in words]
+    if sys.version_info >= (3, 10):
+        sys.orig_argv = argv
     sys.argv = argv[1:]
-    status, interrupted = run_file(argv[1])
-    finish(status, interrupted)
+    path = argv[1]
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    if sys.version_info >= (3, 9) and not os.path.isabs(path):
+        path = os.path.join(os.getcwd(), path)
+    return os.fsencode(path)
 
 
-serve()
-run()
+def may_be_packed(path):
+    if os.path.isdir(path):
+        return True
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - ARCHIVE_END_BYTES_MAX))
+        return b"PK\5\6" in file.read()
+
+
+def packed(path):
+    """What runs a folder or an archive by its __main__; None for any other file. The interpreter asks
+    its importers, which takes 0.1 ms longer."""
+    path = os.fsdecode(path)
+    sys.path_importer_cache[path] = None
+    for hook in sys.path_hooks if may_be_packed(path) else ():
+        try:
+            sys.path_importer_cache[path] = hook(path)
+        except ImportError:
+            continue
+        import runpy
+
+        sys.path[0] = path
+        return runpy._run_module_as_main
+    return None

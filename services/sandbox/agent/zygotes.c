@@ -35,7 +35,7 @@ int zygotes_add(uint32_t id) {
 void zygotes_remove(uint32_t id) {
   struct zygote *one = find(id);
   if (one == NULL) return;
-  close(one->socket);
+  if (one->socket >= 0) close(one->socket);
   *one = zygotes[--zygote_count];
 }
 
@@ -109,6 +109,14 @@ int zygotes_poll(struct pollfd *fds) {
   return zygote_count;
 }
 
-bool zygotes_hear(int socket, struct zygote_end *end) {
-  return recv(socket, end, sizeof *end, MSG_DONTWAIT) == (ssize_t)sizeof *end;
+bool zygotes_hear(int socket, struct zygote_end *end, uint32_t *gone) {
+  ssize_t n = recv(socket, end, sizeof *end, MSG_DONTWAIT);
+  *gone = 0;
+  for (int i = 0; i < zygote_count && n == 0; i++) {
+    if (zygotes[i].socket != socket) continue;
+    *gone = zygotes[i].id;
+    zygotes[i].socket = -1;
+    close(socket);
+  }
+  return n == (ssize_t)sizeof *end;
 }

@@ -17,7 +17,8 @@ bool zygotes_fork(uint32_t jail, int connection, char **arguments, uint32_t *zyg
 void zygotes_kill(uint32_t zygote, uint32_t jail);
 /* Fills in a place for each of them, ZYGOTES_MAX at most. */
 int zygotes_poll(struct pollfd *fds);
-/* Takes one end from such a socket; false when there is none. */
-bool zygotes_hear(int socket, struct zygote_end *end);
+/* Takes one end from such a socket; false when there is none, and then `gone` is the zygote's id if
+   nobody holds the other end any more, else 0. */
+bool zygotes_hear(int socket, struct zygote_end *end, uint32_t *gone);
 
 #endif

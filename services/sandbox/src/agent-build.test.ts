@@ -16,8 +16,8 @@ it("buildAgent() compiles once, also when asked twice at the same time", async (
   assert.equal(one.path, two.path);
   assert.equal(
     readdirSync(directory).length,
-    2,
-    "the program and the library, and nothing half-made",
+    3,
+    "the program and two libraries, and nothing half-made",
   );
   const made = statSync(one.path).mtimeMs;
   await buildAgent({ directory });

@@ -32,6 +32,8 @@ export interface ZygoteFiles {
 
 export interface Agent {
   readonly path: string;
+  /** The library by which interpreters wait for their program; undefined as below. */
+  readonly gatePath: string | undefined;
   /** Undefined where the compiler makes no shared library: interpreters are then started for each run. */
   readonly zygote: ZygoteFiles | undefined;
 }
@@ -47,18 +49,25 @@ export const buildAgent = async (options: AgentBuildOptions): Promise<Agent> => 
   }
   const path = join(options.directory, `syla-agent-${hash.digest("hex").slice(0, 16)}`);
   const libraryPath = `${path}.so`;
+  const gatePath = `${path}-gate.so`;
   await mkdir(options.directory, { recursive: true });
   const sources = names.filter((name) => name.endsWith(".c"));
-  const ofProgram = sources.filter((name) => name !== LIBRARY_ONLY);
-  const ofLibrary = sources.filter((name) => !PROGRAM_ONLY.has(name));
+  const ofProgram = sources.filter((name) => name !== LIBRARY_ONLY && name !== GATE);
+  const ofLibrary = sources.filter((name) => !PROGRAM_ONLY.has(name) && name !== GATE);
   const building = { compiler, attempts: ATTEMPTS, sources: ofProgram, path };
-  const [, library] = await Promise.allSettled([
+  const libraries = { compiler, attempts: LIBRARY_ATTEMPTS };
+  const [, library, gate] = await Promise.allSettled([
     build(building),
-    build({ compiler, attempts: LIBRARY_ATTEMPTS, sources: ofLibrary, path: libraryPath }),
+    build({ ...libraries, sources: ofLibrary, path: libraryPath }),
+    build({ ...libraries, sources: [GATE], path: gatePath }),
   ]);
   await build(building); // tells what went wrong
   const zygote = { libraryPath, scriptPath: join(SOURCE_DIRECTORY, "zygote.py") };
-  return { path, zygote: library.status === "fulfilled" ? zygote : undefined };
+  return {
+    path,
+    gatePath: gate.status === "fulfilled" ? gatePath : undefined,
+    zygote: library.status === "fulfilled" ? zygote : undefined,
+  };
 };
 
 /** Renamed into place when whole, since two may build at once. */
@@ -96,6 +105,7 @@ const ATTEMPTS = [["-static", "-Werror"], ["-static"], []];
 const LIBRARY_FLAGS = ["-shared", "-fPIC", "-fvisibility=hidden"];
 const LIBRARY_ATTEMPTS = [[...LIBRARY_FLAGS, "-Werror"], LIBRARY_FLAGS];
 const LIBRARY_ONLY = "python.c";
+const GATE = "gate.c";
 const PROGRAM_ONLY = new Set(["main.c", "spawn.c", "zygotes.c"]);
 
 const compile = async ({ compiler, attempts, sources, output }: CompileOptions): Promise<void> => {

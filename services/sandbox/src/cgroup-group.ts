@@ -137,6 +137,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
   });
   let base = counters();
   let current = "";
+  let removed = false;
   const unique = [...new Set(directories.values())];
   return {
     launchArguments: unique.flatMap((one) => ["--cgroup-v1", one]),
@@ -170,6 +171,8 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     kill: () => killAll(memory),
     reset: () => Number(read(held.charged)) <= LEFT_BYTES_MAX,
     remove: () => {
+      if (removed) return; // the numbers of its descriptors may be others' by now
+      removed = true;
       for (const fd of Object.values(held)) if (fd !== undefined) closeSync(fd);
       for (const one of unique) removeDirectory(one);
     },

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { detectCgroups } from "./cgroup-detect.ts";
 import { openCgroups } from "./cgroup.ts";
 
@@ -94,6 +95,37 @@ describe("openCgroups() on v2", () => {
       pidsMaxHits: 3,
       ioBytes: 16,
     });
+    await cgroups.close();
+  });
+
+  it("has a slot back also after limits that it could not be given, and after a process that would not go", async () => {
+    const home = v2Tree("kept", "cpu io memory pids");
+    const cgroups = await openCgroups({ paths: host("kept.m", [V2_MOUNT(home)], ["0::/"]) });
+    const slot = cgroups.acquire(LIMITS);
+    const group = slot.launchArguments[1] ?? "";
+    const process = spawn("/bin/sleep", ["60"]);
+    writeFileSync(join(group, "cgroup.procs"), `${process.pid}\n`);
+    await assert.rejects(slot.release(), /stays occupied/);
+    assert.notEqual(cgroups.acquire(LIMITS).index, slot.index, "it is not another's yet");
+    writeFileSync(join(group, "cgroup.procs"), "");
+    await sleep(1000);
+    rmSync(join(group, "memory.max"));
+    mkdirSync(join(group, "memory.max"));
+    assert.throws(() => cgroups.acquire(LIMITS), /EISDIR/);
+    rmSync(join(group, "memory.max"), { recursive: true });
+    assert.equal(cgroups.acquire(LIMITS).index, slot.index);
+    await cgroups.close();
+  });
+
+  it("starts although a platform that died left a process that the kernel does not let go of", async () => {
+    const home = v2Tree("haunted", "cpu io memory pids");
+    const dead = join(home, "syla-4194304-1", "slot-0");
+    mkdirSync(dead, { recursive: true });
+    const process = spawn("/bin/sleep", ["60"]);
+    writeFileSync(join(dead, "cgroup.procs"), `${process.pid}\n`);
+    const cgroups = await openCgroups({ paths: host("haunted.m", [V2_MOUNT(home)], ["0::/"]) });
+    assert.equal(process.signalCode, "SIGKILL");
+    assert.ok(existsSync(dead), "it is left to a later start");
     await cgroups.close();
   });
 

@@ -83,6 +83,8 @@ export interface Cgroups {
 const SUPERVISOR = "syla-supervisor";
 const ZYGOTES = "zygotes";
 const SLOTS_MAX = 4096;
+/** In which the kernel counts TCP's memory; where its pages are larger, the bound is lower than it may be. */
+const PAGE_BYTES = 4096;
 const EMPTY_WAIT_MS_MAX = 5_000;
 const NO_USAGE: CgroupUsage = { cpuUs: 0, memoryPeakBytes: 0, oomKills: 0, pidsMaxHits: 0 };
 
@@ -120,10 +122,11 @@ const openV1 = async (
   for (const controller of CONTROLLERS) {
     const own = layout.directories.get(controller);
     if (own === undefined) continue;
-    await removeStale(own);
     parents.set(controller, join(own, name));
   }
+  await Promise.all([...new Set(layout.directories.values())].map(removeStale));
   for (const parent of parents.values()) mkdirSync(parent, { recursive: true });
+  limitAllSocketsV1(parents.get("memory") ?? "");
   for (const [controller, file, value] of [
     ["memory", "memory.limit_in_bytes", allBytesMax()],
     ["pids", "pids.max", allPidsMax()],
@@ -140,6 +143,15 @@ const openV1 = async (
   return slots(layout.kind, open, () => {
     for (const parent of new Set(parents.values())) removeDirectory(parent);
   });
+};
+
+/** So much TCP memory leaves the host's own connections without pressure; v1 charges it apart from other memory. */
+const limitAllSocketsV1 = (directory: string): void => {
+  const file = join(directory, "memory.kmem.tcp.limit_in_bytes");
+  const [withoutPressure = 0] = readFileSync("/proc/sys/net/ipv4/tcp_mem", "utf8")
+    .split(/\s+/)
+    .map(Number);
+  if (existsSync(file)) writeFileSync(file, String(withoutPressure * PAGE_BYTES));
 };
 
 const openV2 = async (own: string, name: string): Promise<Cgroups> => {
@@ -204,29 +216,32 @@ const enableControllers = (home: string, wanted: string): void => {
 
 /** Removes groups of platforms that are no more, ending what is in them. */
 const removeStale = async (own: string): Promise<void> => {
-  for (const name of existsSync(own) ? readdirSync(own) : []) {
-    if (!isOfDeadPlatform(name)) continue;
-    const parent = join(own, name);
-    const groups = readdirSync(parent, { withFileTypes: true }).filter((one) => one.isDirectory());
-    const directories = groups.map((group) => join(parent, group.name));
-    // A process shown as 0 lives in a pid namespace that we do not see, and so may its platform.
-    if (directories.some((directory) => processesOf(directory).includes(0))) continue;
-    for (const directory of directories) {
-      await emptied({
-        kill: () => killAll(directory),
-        empty: () => processesOf(directory).length === 0,
-      });
-      removeDirectory(directory);
-    }
-    removeDirectory(parent);
+  const names = existsSync(own) ? readdirSync(own).filter(isOfDeadPlatform) : [];
+  // What the kernel does not let go of, as a process that waits for a disk, or what another start that is under way
+  // removes at the same time, is no reason not to start.
+  await Promise.allSettled(names.map((name) => removeAll(join(own, name))));
+};
+
+const removeAll = async (parent: string): Promise<void> => {
+  const groups = readdirSync(parent, { withFileTypes: true }).filter((one) => one.isDirectory());
+  const directories = groups.map((group) => join(parent, group.name));
+  // A process shown as 0 lives in a pid namespace that we do not see, and so may its platform.
+  if (directories.some((directory) => processesOf(directory).includes(0))) return;
+  for (const directory of directories) {
+    await emptied({
+      kill: () => killAll(directory),
+      empty: () => processesOf(directory).length === 0,
+    });
+    removeDirectory(directory);
   }
+  removeDirectory(parent);
 };
 
 /** Processes leave a cgroup when they are reaped, a little after they are killed. */
 const emptied = async (group: Pick<Group, "kill" | "empty">): Promise<void> => {
-  const deadline = Date.now() + EMPTY_WAIT_MS_MAX;
+  const deadline = performance.now() + EMPTY_WAIT_MS_MAX;
   for (let waitMs = 1; !group.empty(); waitMs = Math.min(waitMs * 2, 100)) {
-    if (Date.now() > deadline) throw new Error("A cgroup stays occupied after SIGKILL");
+    if (performance.now() > deadline) throw new Error("A cgroup stays occupied after SIGKILL");
     group.kill();
     await sleep(waitMs);
   }
@@ -276,17 +291,15 @@ const slotOf = ({ index, group, limits, rlimits, release }: SlotOptions): Cgroup
   };
 };
 
-const slots = (
-  kind: Cgroups["kind"],
-  open: (index: number) => Group,
-  removeParents: () => void,
-): Cgroups => {
+/** Groups that are in no use, and the numbers of those that are not open. */
+const stockOf = (open: (index: number) => Group) => {
   const free: Made[] = [];
-  const used = new Map<number, Group>();
+  /** Of slots whose group could not be opened, or not be held to the limits asked for. */
+  const unopened: number[] = [];
   let made = 0;
-  const make = (): Made => {
-    if (made >= SLOTS_MAX) throw new Error(`Cannot open more than ${SLOTS_MAX} jails at once`);
-    return { index: made, group: open(made++) };
+  const make = (index: number): Made => {
+    if (index >= SLOTS_MAX) throw new Error(`Cannot open more than ${SLOTS_MAX} jails at once`);
+    return { index, group: open(index) };
   };
   /** What a run left to the kernel (shared memory, files that it was the first to read) goes with its group. */
   const renewed = ({ index, group }: Made): Made => {
@@ -300,34 +313,88 @@ const slots = (
       return slot;
     } catch {
       const next = renewed(slot);
-      next.group.limit(limits);
-      return next;
+      try {
+        next.group.limit(limits);
+        return next;
+      } catch (error) {
+        next.group.remove(); // and its descriptors
+        throw error;
+      }
     }
+  };
+  return {
+    take: (limits: CgroupLimits): Made => {
+      // The one used last is the warmest in the kernel's caches.
+      const known = free.pop();
+      const index = known?.index ?? unopened.pop() ?? made++;
+      try {
+        const slot = limited(known ?? make(index), limits);
+        slot.group.begin();
+        return slot;
+      } catch (error) {
+        if (index < SLOTS_MAX) unopened.push(index);
+        else made -= 1;
+        throw error;
+      }
+    },
+    giveBack: (slot: Made): void => {
+      try {
+        free.push(slot.group.reset() ? slot : renewed(slot));
+      } catch {
+        unopened.push(slot.index);
+      }
+    },
+    takeAll: (): Group[] => free.splice(0).map(({ group }) => group),
+  };
+};
+
+const slots = (
+  kind: Cgroups["kind"],
+  open: (index: number) => Group,
+  removeParents: () => void,
+): Cgroups => {
+  const stock = stockOf(open);
+  const used = new Map<number, Group>();
+  let closed = false;
+  const giveBack = (slot: Made): void => {
+    used.delete(slot.index);
+    stock.giveBack(slot);
+  };
+  /** A process that the kernel does not let go of yet, as one that waits for a disk, keeps its slot until then. */
+  const giveBackLater = async (slot: Made): Promise<void> => {
+    while (!slot.group.empty()) {
+      slot.group.kill();
+      await sleep(EMPTY_WAIT_MS_MAX / 10, undefined, { ref: false });
+      if (closed) return;
+    }
+    giveBack(slot);
   };
   return {
     kind,
     zygoteArguments: [],
     acquire: (limits) => {
-      // The one used last is the warmest in the kernel's caches.
-      const slot = limited(free.pop() ?? make(), limits);
+      const slot = stock.take(limits);
       const { index, group } = slot;
-      group.begin();
       used.set(index, group);
       const release = async (): Promise<void> => {
         if (used.get(index) !== group) return;
-        await emptied(group);
-        used.delete(index);
-        free.push(group.reset() ? slot : renewed(slot));
+        try {
+          await emptied(group);
+        } catch (error) {
+          giveBackLater(slot).catch(() => {}); // it stays in use until the end
+          throw error;
+        }
+        giveBack(slot);
       };
       return slotOf({ ...slot, limits, rlimits: kind === "rlimit", release });
     },
     close: async () => {
-      for (const group of [...used.values(), ...free.map((one) => one.group)]) {
+      closed = true;
+      for (const group of [...used.values(), ...stock.takeAll()]) {
         await emptied(group);
         group.remove();
       }
       used.clear();
-      free.length = 0;
       removeParents();
     },
   };

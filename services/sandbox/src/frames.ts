@@ -364,7 +364,13 @@ const parseError = (payload: Buffer): AgentFrame => {
   return parsed;
 };
 
+/** Of these the agent sends none without a byte, which would take memory here and count as nothing. */
+const DATA: ReadonlySet<number> = new Set([
+  ...[FROM_AGENT.stdout, FROM_AGENT.stderr, FROM_AGENT.artifactData, FROM_AGENT.treeData],
+]);
+
 const parseFrame = (type: number, process: number, payload: Buffer): AgentFrame => {
+  if (payload.length === 0 && DATA.has(type)) throw new FrameError("A data frame without a byte");
   switch (type) {
     case FROM_AGENT.ready:
       fields(payload).end();

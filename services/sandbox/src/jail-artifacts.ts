@@ -15,7 +15,8 @@ export class Collection {
   readonly #wanted: readonly WantedArtifact[];
   readonly #resolve: (artifacts: Artifact[]) => void;
   readonly #found: Artifact[] = [];
-  #parts: Buffer[] = [];
+  /** One buffer, which grows: a list of pieces takes many times their bytes when each is one byte. */
+  #content = Buffer.alloc(0);
   #bytes = 0;
   #sizeBytes = 0;
 
@@ -34,22 +35,32 @@ export class Collection {
       return "more";
     }
     if (frame.type === "artifactData") {
-      this.#bytes += frame.data.length;
-      this.#parts.push(frame.data);
-      return this.#bytes > wanted.bytesMax ? "wrong" : "more";
+      return this.#bytes + frame.data.length > wanted.bytesMax ? "wrong" : this.#add(frame.data);
     }
     const { path } = wanted;
     if (frame.type === "artifactError") this.#found.push({ path, error: frame.reason });
     else {
-      const content = Buffer.concat(this.#parts);
+      const content = Buffer.from(this.#content.subarray(0, this.#bytes));
       const sizeBytes = Math.max(this.#sizeBytes, content.length);
       this.#found.push({ path, content, sizeBytes, truncated: frame.truncated });
     }
-    this.#parts = [];
+    this.#content = Buffer.alloc(0);
     this.#bytes = 0;
     if (this.#found.length < this.#wanted.length) return "more";
     this.#resolve(this.#found);
     return "done";
+  }
+
+  #add(data: Buffer): "more" {
+    const bytes = this.#bytes + data.length;
+    if (bytes > this.#content.length) {
+      const grown = Buffer.allocUnsafe(Math.max(bytes, this.#content.length * 2));
+      this.#content.copy(grown, 0, 0, this.#bytes);
+      this.#content = grown;
+    }
+    data.copy(this.#content, this.#bytes);
+    this.#bytes = bytes;
+    return "more";
   }
 
   /** Nothing more will come. */

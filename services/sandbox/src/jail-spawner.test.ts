@@ -1,6 +1,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
@@ -136,6 +147,49 @@ it("openSpawner() starts again when the spawner is killed, and its programs end 
   assert.equal(isRunning(program), false);
   assert.equal((await shell(spawner, "echo again >&3")).heard, "again\n");
   await spawner.close();
+});
+
+it("openSpawner() ends and reaps what a killed program leaves, whoever is the host's PID 1", async () => {
+  const spawner = await openSpawner({ agentPath: agent.path });
+  const { heard } = await shell(spawner, "sleep 60 3>&- & echo $! >&3; kill -9 $$");
+  const gone = async (): Promise<boolean> => {
+    for (let waitedMs = 0; waitedMs < 500; waitedMs += 20) {
+      if (!existsSync(`/proc/${heard.trim()}`)) return true;
+      await sleep(20);
+    }
+    return false;
+  };
+  assert.ok(Number(heard) > 1 && (await gone()), `process ${heard} is there, if only as a zombie`);
+  await spawner.close();
+});
+
+it("openSpawner() ends a zygote that has closed its socket, and does not wait for what it is in", async () => {
+  const spawner = await openSpawner({ agentPath: agent.path });
+  const script = "exec 4>&-; exec sleep 60";
+  const { socket, exited } = spawner.spawn(["--as", "zygote", "--", "/bin/sh", "-c", script]);
+  assert.equal(await Promise.race([exited, sleep(5000, "it lives")]), "");
+  socket.destroy();
+  await spawner.close();
+});
+
+it("openSpawner() tries again for as long as the spawner cannot be started", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "spawner-test-"));
+  const agentPath = join(folder, "agent");
+  copyFileSync(agent.path, agentPath);
+  const spawner = await openSpawner({ agentPath });
+  renameSync(agentPath, `${agentPath}.away`);
+  const { heard } = await shell(spawner, "echo $PPID >&3");
+  process.kill(Number(heard), "SIGKILL");
+  await sleep(400);
+  const { exited, socket } = spawner.spawn(["--", "/bin/true"]);
+  assert.match(await exited, /ENOENT|ECONN|ended/);
+  socket.destroy();
+  renameSync(`${agentPath}.away`, agentPath);
+  await sleep(300);
+  await spawner.listening;
+  assert.equal((await shell(spawner, "echo again >&3")).heard, "again\n");
+  await spawner.close();
+  rmSync(folder, { recursive: true });
 });
 
 it("openSpawner() leaves no process and no file", async () => {

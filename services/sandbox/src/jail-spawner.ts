@@ -67,25 +67,37 @@ export class Spawner {
       stdio: ["ignore", "ignore", "inherit", "pipe"],
       env: {},
     });
-    this.#child = child;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    child.once("error", reject); // first: with no descriptor left, nothing else of it is there
+    this.#child = child;
     const parse = createRecordParser((id, said) => {
       if (id === 0) resolve();
       else this.#ended(id, said);
     });
     controlOf(child).on("data", parse);
     controlOf(child).on("error", () => {}); // it has ended, which `exit` tells
-    child.once("error", reject);
+    let listened = false;
     child.once("exit", (code, signal) => {
       reject(new Error(`Cannot spawn jails: the spawner ended (${signal ?? code})`));
+      if (!listened) return; // who started it is told
       this.#listening = Promise.withResolvers();
-      if (this.#closing) this.#listening.resolve(); // nobody is to wait for what does not come
       this.#lose();
-      if (!this.#closing) setTimeout(() => void this.start().catch(() => {}), RESTART_MS).unref();
+      this.#startAgain();
     });
     await promise;
+    listened = true;
     this.#listening.resolve();
     this.#refill();
+  }
+
+  /** Until it succeeds: what keeps it from it, such as a host without memory, may pass. */
+  #startAgain(): void {
+    const failed = (): void => {
+      this.#listening.resolve(); // nobody is to wait for what may not come
+      this.#startAgain();
+    };
+    if (this.#closing) this.#listening.resolve();
+    else setTimeout(() => void this.start().catch(failed), RESTART_MS).unref();
   }
 
   /** At once; what goes wrong comes by `exited`. */
@@ -115,7 +127,7 @@ export class Spawner {
     this.#closing = true;
     this.#lose();
     const child = this.#child;
-    if (child && child.exitCode === null && child.signalCode === null) {
+    if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       const exited = new Promise((resolve) => child.once("exit", resolve));
       controlOf(child).end();
       await exited;

@@ -8,7 +8,7 @@ export class TreeCollection {
   readonly #wanted: WantedTree;
   readonly #resolve: (files: readonly JailFile[] | undefined) => void;
   readonly #files: JailFile[] = [];
-  #open: { path: string; mode: number; parts: Buffer[]; leftBytes: number } | undefined;
+  #open: { path: string; mode: number; content: Buffer; leftBytes: number } | undefined;
   #bytes = 0;
 
   constructor(wanted: WantedTree, resolve: (files: readonly JailFile[] | undefined) => void) {
@@ -41,15 +41,18 @@ export class TreeCollection {
     if (path !== name && !path.startsWith(`${name}/`)) return "wrong";
     if (!this.#close() || this.#bytes > bytesMax || this.#files.length >= entriesMax)
       return "wrong";
-    this.#open = { path, mode: mode & 0o777, parts: [], leftBytes: bytes };
+    // At once, as the sum of them is bounded: a list of pieces takes many times their bytes when each is one byte.
+    const content = Buffer.allocUnsafe(bytes);
+    this.#open = { path, mode: mode & 0o777, content, leftBytes: bytes };
     return "more";
   }
 
   #add(data: Buffer): "more" | "wrong" {
-    if (this.#open === undefined) return "wrong";
-    this.#open.leftBytes -= data.length;
-    this.#open.parts.push(data);
-    return this.#open.leftBytes < 0 ? "wrong" : "more";
+    const file = this.#open;
+    if (file === undefined || data.length > file.leftBytes) return "wrong";
+    data.copy(file.content, file.content.length - file.leftBytes);
+    file.leftBytes -= data.length;
+    return "more";
   }
 
   #end(errno: number): "done" | "wrong" {
@@ -65,8 +68,8 @@ export class TreeCollection {
     const file = this.#open;
     this.#open = undefined;
     if (file === undefined) return true;
-    const { path, mode, parts, leftBytes } = file;
-    this.#files.push({ path, mode, content: Buffer.concat(parts) });
+    const { path, mode, content, leftBytes } = file;
+    this.#files.push({ path, mode, content });
     return leftBytes === 0;
   }
 }

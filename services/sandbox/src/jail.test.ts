@@ -255,6 +255,20 @@ print('left')`;
     await jail.close();
   });
 
+  it("is over with its processes, though its output is in a socket that was sent down itself", async () => {
+    const code = `
+import os, socket
+for _ in range(50):
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in (one, other): socket.send_fds(end, [b'x'], [1, 2, one.fileno(), other.fileno()])
+os.write(1, bytes(200_000) if os.fork() else b'y' * 200_000)`;
+    const begin = performance.now();
+    const { outcome, stdout } = await jails.python(code);
+    assert.equal(outcome.success, true);
+    assert.ok(stdout.length >= 200_000, "all of what it wrote has come");
+    assert.ok(performance.now() - begin < 2000, `after ${performance.now() - begin} ms`);
+  });
+
   it("may close its streams and is still waited for", async () => {
     const { outcome, end } = await jails.run(["/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 7"]);
     assert.deepEqual(outcome, failed("exit_code", { exitCode: 7 }));
@@ -341,7 +355,7 @@ describe("a jail", () => {
       ["printf 'garbage that is no frame' >&3", /A frame of/],
       [`printf '${header("200")}${header("200")}' >&3`, /READY twice/],
       [`printf '${header("204")}' >&3`, /shorter than its fields/],
-      [`printf '${header("202")}\\001\\000' >&3; echo why >&2; exit 3`, /why/],
+      [`printf '\\001\\000' >&3; echo why >&2; exit 3`, /why/],
     ];
     for (const [script, detail] of said) {
       const { end } = await runInstead(`${script}; exec sleep 60`);
@@ -349,8 +363,36 @@ describe("a jail", () => {
       assert.match(end.detail ?? "", detail);
     }
     const started = `${header("200")}${header("201")}`;
+    const order: readonly [string, RegExp][] = [
+      [`printf '${started}${header("201")}' >&3`, /unexpected started/],
+      [
+        `printf '${header("200")}\\001\\000\\000\\000\\202\\000\\001\\000x' >&3`,
+        /unexpected stdout/,
+      ],
+      [`printf '${started}${header("202")}' >&3`, /without a byte/],
+      [
+        `printf '${started}' >&3; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do
+          printf '\\000\\000\\001\\000\\202\\000\\001\\000' >&3; head -c 65536 /dev/zero >&3; done`,
+        /more of stdout than/,
+      ],
+    ];
+    for (const [script, detail] of order) {
+      const { end } = await runInstead(`${script}; exec sleep 60`);
+      assert.equal(end.cause, "internal");
+      assert.match(end.detail ?? "", detail);
+    }
     const silent = await runInstead(`printf '${started}' >&3; exec sleep 60`, 50);
     assert.equal(silent.end.cause, "timeout");
+  });
+
+  it("has a last moment also when its agent never stops talking", async () => {
+    const header = (type: string) => `\\000\\000\\000\\000\\${type}\\000\\001\\000`;
+    const usage = `\\052\\000\\000\\000\\211\\000\\001\\000`;
+    const talk = `while :; do printf '${usage}' >&3; head -c 42 /dev/zero >&3; sleep 0.2; done`;
+    const begin = performance.now();
+    const { end } = await runInstead(`printf '${header("200")}${header("201")}' >&3; ${talk}`, 50);
+    assert.equal(end.cause, "timeout");
+    assert.ok(performance.now() - begin < 20_000);
   });
 
   it("can be warm: opened long before its program comes", async () => {
@@ -386,6 +428,7 @@ const runInstead = async (script: string, wallMs = 5_000) => {
     command: () => ["/bin/sh", "-c", script],
     zygoteCommand: () => [],
     zygotes: false,
+    gate: false,
   };
   const slot = jails.cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
   const disk = { diskBytes: MIB, diskInodes: 10 };

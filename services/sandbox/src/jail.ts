@@ -50,13 +50,15 @@ export interface JailOptions {
   /** The zygote to fork it from, which has its root and filter from its own start; without, bubblewrap opens it. */
   readonly zygote?: Zygote | undefined;
   /** An interpreter to start, which then waits for the program of a step with `start: "release"`. */
-  readonly held?: Pick<Step, "argv" | "env"> | undefined;
+  readonly held?: Pick<Step, "argv" | "env" | "directory"> | undefined;
 }
 
-/** How long a jail may take from being asked for to its program's start, on a host under load. */
+/** How long a jail may take to be ready, and then a program to its start, on a host under load. */
 const START_MS_MAX = 10_000;
 /** How much later than the agent the host ends a step by itself. */
 const BACKSTOP_MS = 1_000;
+/** How often one that talks on after its time is looked at once more: what waits in buffers is little. */
+const LATE_LOOKS_MAX = 5;
 /** Files come from memory: this is for an agent that is stuck. */
 const COLLECT_MS_MAX = 30_000;
 /** How long a jail may take to go by itself once its socket is closed. */
@@ -70,6 +72,9 @@ interface Running {
   backstop: NodeJS.Timeout | undefined;
   cause: HostCause | undefined;
   usage: JailUsage | undefined;
+  started: boolean;
+  lateLooks: number;
+  readonly leftBytes: { stdout: number; stderr: number };
 }
 
 /** Starts a jail; returns at once. The slot belongs to it until close() has resolved. */
@@ -104,11 +109,24 @@ export class Jail {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {}); // who execs at once need not look at it
     this.ready = promise;
-    this.#becomeReady = resolve;
-    this.#failReady = reject;
+    const { zygote } = options;
+    const askedMs = performance.now();
+    const late = setTimeout(() => {
+      zygote?.doubt(askedMs);
+      this.#die("internal", "it was not ready in time");
+    }, START_MS_MAX);
+    this.#becomeReady = () => {
+      clearTimeout(late);
+      zygote?.heard();
+      resolve();
+    };
+    this.#failReady = (error) => {
+      clearTimeout(late);
+      reject(error);
+    };
     this.#process = start(options);
     this.#listen();
-    if (options.zygote === undefined) this.#send(setupFrame(options.filter));
+    if (zygote === undefined) this.#send(setupFrame(options.filter));
     this.#holds = options.held !== undefined;
     if (options.held !== undefined) this.#send(holdFrames(options.held, options.slot));
   }
@@ -135,8 +153,7 @@ export class Jail {
     this.#processes = (this.#processes % 65_535) + 1;
     const request = { step, slot: this.#slot, process: this.#processes };
     const frames = execFrames(requestOf(request));
-    const unknown = { backstop: undefined, cause: undefined, usage: undefined };
-    this.#running = { step, resolve, stops: [], ...unknown };
+    this.#running = runningOf(step, resolve);
     this.#send(frames);
     this.#watch(this.#running);
     return promise;
@@ -256,13 +273,16 @@ export class Jail {
 
   /**
    * The agent keeps the time; this is for one that the program found a way to hold up. One that
-   * still talks is not held up: its EXIT may be waiting behind output that is read slowly.
+   * still talks is not held up: its EXIT may be waiting behind output that is read slowly. It is not to talk for ever.
    */
   #backstop(running: Running): void {
     const late = (): void => {
-      const silentMs = performance.now() - this.#heardMs;
-      if (!this.#process.socket.isPaused() && silentMs >= BACKSTOP_MS) {
-        return this.#die("timeout", "the agent did not keep time");
+      const silent = performance.now() - this.#heardMs >= BACKSTOP_MS;
+      if (!this.#process.socket.isPaused()) {
+        running.lateLooks += 1;
+        if (silent || running.lateLooks > LATE_LOOKS_MAX) {
+          return this.#die("timeout", "the agent did not keep time");
+        }
       }
       running.backstop = setTimeout(late, BACKSTOP_MS);
     };
@@ -320,13 +340,19 @@ export class Jail {
     this.#die("internal", `unexpected ${frame.type}`);
   }
 
-  #onProgramFrame(running: Running, frame: Extract<AgentFrame, { process: number }>): void {
+  #onProgramFrame(running: Running, frame: ProgramFrame): void {
+    if (!isDue(frame, running.started)) return this.#die("internal", `unexpected ${frame.type}`);
     switch (frame.type) {
       case "started":
+        running.started = true;
         this.#backstop(running);
         return running.step.onStarted?.();
       case "stdout":
       case "stderr":
+        running.leftBytes[frame.type] -= frame.data.length;
+        if (running.leftBytes[frame.type] < 0) {
+          return this.#die("internal", `more of ${frame.type} than it may send`);
+        }
         return running.step.onOutput(frame.type, frame.data);
       case "usage":
         running.usage = frame.usage;
@@ -343,9 +369,24 @@ export class Jail {
   }
 }
 
-const holdFrames = ({ argv, env }: Pick<Step, "argv" | "env">, slot: CgroupSlot) => {
+type ProgramFrame = Extract<AgentFrame, { process: number }>;
+
+/** STARTED comes once, and before all else but the end of a program that did not start. */
+const isDue = (frame: ProgramFrame, started: boolean): boolean => {
+  if (frame.type === "started") return !started;
+  const notStarted = frame.type === "exit" && frame.end.kind === "notStarted";
+  return started || notStarted || frame.type === "usage";
+};
+
+const runningOf = (step: Step, resolve: (end: StepEnd) => void): Running => ({
+  ...{ step, resolve, stops: [], started: false, lateLooks: 0 },
+  ...{ backstop: undefined, cause: undefined, usage: undefined },
+  leftBytes: { stdout: step.limits.stdoutBytes, stderr: step.limits.stderrBytes },
+});
+
+const holdFrames = (held: NonNullable<JailOptions["held"]>, slot: CgroupSlot) => {
   const limits = { wallMs: 0, stdoutBytes: 0, stderrBytes: 0 };
-  const step: Step = { argv, env, limits, onOutput: () => {} };
+  const step: Step = { ...held, limits, onOutput: () => {} };
   return execFrames({ ...requestOf({ step, slot, process: 0 }), start: "hold" });
 };
 

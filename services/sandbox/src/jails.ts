@@ -4,7 +4,7 @@ import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
 import type { CgroupLimits, Cgroups, CgroupSlot } from "./cgroup.ts";
 import type { SandboxConfig } from "./config.ts";
-import { type Jail, openJail } from "./jail.ts";
+import { type Jail, type JailOptions, openJail } from "./jail.ts";
 import type { Spawner } from "./jail-spawner.ts";
 import { DEFAULT_ENVIRONMENT, type Step } from "./jail-step.ts";
 import type { Language } from "./language.ts";
@@ -42,18 +42,27 @@ const zygoteAgainMs = 1000;
 
 interface OpenRequest extends Omit<JailRequest, "language"> {
   readonly spec: ZygoteSpec;
-  readonly held?: Pick<Step, "argv" | "env"> | undefined;
+  readonly held?: JailOptions["held"];
 }
 
 function plainSpec(binds: Language["binds"]): ZygoteSpec {
   return { key: JSON.stringify(binds), binds };
 }
 
-/** The memory limit is told to some interpreters when they start, so that it decides which one fits. */
-function heldOf({ held, run, env }: Language, { memoryBytes }: CgroupLimits): OpenRequest["held"] {
+/**
+ * How an interpreter is started that waits for a program. The memory limit is told to some when they start, so that it
+ * decides which one fits.
+ */
+export function heldOf(language: Language, { memoryBytes }: CgroupLimits): OpenRequest["held"] {
+  const { held, run, env, preload, heldEnv, heldDirectory } = language;
   if (held === undefined) return undefined;
   const [file, ...args] = held;
-  return { argv: run([file], args, { memoryBytes }), env };
+  const preloading = preload === undefined ? {} : { LD_PRELOAD: preload };
+  return {
+    argv: run([file], args, { memoryBytes }),
+    env: { ...env, ...preloading, ...heldEnv },
+    directory: heldDirectory,
+  };
 }
 
 export class Jails {
@@ -129,8 +138,7 @@ export class Jails {
   #shelf({ language, limits, diskBytes }: JailRequest) {
     const spec = this.#spec(language);
     const wanted = { spec, limits, diskBytes };
-    const { warmInterpreters } = this.#options.config;
-    const held = warmInterpreters ? heldOf(language, limits) : undefined;
+    const held = this.#holds(language) ? heldOf(language, limits) : undefined;
     const kind = held === undefined ? spec.key : `${spec.key} ${held.argv.join(" ")}`;
     return {
       kind: `${kind} ${diskBytes}`,
@@ -154,6 +162,14 @@ export class Jails {
         },
       },
     };
+  }
+
+  /** Limits of processes are set when one is executed, which is before those of its program are known. */
+  #holds({ preload }: Language): boolean {
+    const { config, cgroups, root } = this.#options;
+    return (
+      config.warmInterpreters && cgroups.kind !== "rlimit" && (root.gate || preload === undefined)
+    );
   }
 
   /** What bubblewrap opens waits only where nothing else can be had. */

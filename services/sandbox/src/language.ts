@@ -45,6 +45,12 @@ export interface Language {
   readonly zygote?: readonly string[];
   /** The file that `run` runs in an interpreter that waits for its program, and that file's arguments. */
   readonly held?: readonly [file: string, ...args: string[]];
+  /** The library that such an interpreter waits by, where `held` is the program itself: none but a file of its name. */
+  readonly preload?: string;
+  /** What else such an interpreter is started with, and its program does not see. */
+  readonly heldEnv?: Readonly<Record<string, string>>;
+  /** Where it waits, if not where its program runs. */
+  readonly heldDirectory?: string;
   /** A program that prints "hello" and a newline: the first jailed run. */
   readonly hello: string;
   /** Below this the tool itself does not start or compile. */
@@ -80,6 +86,9 @@ export interface Recipe {
   readonly run: Language["run"];
   readonly zygote?: Language["zygote"];
   readonly held?: Language["held"];
+  readonly preload?: Language["preload"];
+  readonly heldEnv?: Language["heldEnv"];
+  readonly heldDirectory?: Language["heldDirectory"];
   readonly note?: string;
   readonly prepare?: (options: { signal: AbortSignal }) => Promise<Recipe>;
 }

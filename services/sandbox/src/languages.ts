@@ -57,7 +57,7 @@ async function discover(entry: LanguageEntry, host: Host): Promise<Language[]> {
 
 function language(entry: LanguageEntry, tool: Tool, recipe: Recipe): Language {
   const { name, aliases, extensions, defaultFile, hello, memoryBytesMin, pidsMin } = entry;
-  const { compile, prepare, run, zygote, held } = recipe;
+  const { compile, prepare, run, zygote, held, preload, heldEnv, heldDirectory } = recipe;
   const note = recipe.note ?? entry.note;
   const binds = [...tool.binds, ...(recipe.binds ?? [])];
   return {
@@ -68,6 +68,9 @@ function language(entry: LanguageEntry, tool: Tool, recipe: Recipe): Language {
     ...(note === undefined ? {} : { note }),
     ...(zygote === undefined ? {} : { zygote }),
     ...(held === undefined ? {} : { held }),
+    ...(preload === undefined ? {} : { preload }),
+    ...(heldEnv === undefined ? {} : { heldEnv }),
+    ...(heldDirectory === undefined ? {} : { heldDirectory }),
     ...(prepare === undefined
       ? {}
       : { prepare: async (options) => language(entry, tool, await prepare(options)) }),

@@ -91,7 +91,8 @@ async function openJails(options: SandboxOptions): Promise<Opened> {
   const { config, dataDirectory, metrics, log } = options;
   const agent = await buildAgent({ directory: join(dataDirectory, "agent") });
   const directory = rootDirectory(dataDirectory);
-  const root = prepareRoot({ directory, agentPath: agent.path, zygote: agent.zygote });
+  const { path: agentPath, zygote, gatePath } = agent;
+  const root = prepareRoot({ directory, agentPath, zygote, gatePath });
   const cgroups = await openCgroups({ limits: config.limits });
   const spawner = await openSpawner({ agentPath: agent.path });
   const filter = seccompFilter();

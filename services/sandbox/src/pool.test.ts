@@ -181,6 +181,35 @@ describe("the size of a pool", () => {
     assert.ok(small.living() <= 20 + 2 + 4, `${small.living()}`);
   });
 
+  it("goes to what was asked for last when all that may wait is taken, and there is a place for each", async () => {
+    const { take, living } = openPool({ poolWarm: 3 });
+    for (const kind of ["x", "y", "z"]) {
+      await take(kind).release(false);
+      await settle();
+    }
+    assert.equal(take("often").warm, false);
+    await settle();
+    assert.equal(take("often").warm, true, "it took the place of what nobody asked for again");
+    assert.equal(take("x").warm, false);
+    assert.equal(take("z").warm, true);
+    await settle();
+    assert.equal(living(), 4 + 3);
+  });
+
+  it("is bounded in kinds as well, so that asking for many sizes is not slow for all", async () => {
+    const { take, living } = openPool({ poolWarm: 4000, poolMax: 4000 });
+    for (let size = 0; size < 2000; size += 1) await take(`size ${size}`).release(false);
+    await settle();
+    assert.ok(living() <= 64 * 2, `${living()} wait`);
+    assert.equal(take("size 1999").warm, true);
+    const begin = performance.now();
+    for (let count = 0; count < 100; count += 1) {
+      await take("usual").release(false);
+      await turn();
+    }
+    assert.ok(performance.now() - begin < 1000, `${performance.now() - begin} ms`);
+  });
+
   it("is zero where nothing is to wait", async () => {
     const { take, living } = openPool({ poolWarm: 0 });
     await take().release(true);

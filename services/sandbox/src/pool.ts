@@ -66,10 +66,17 @@ interface Shelf<Slot> {
   /** How the last request's slot was made: the next one's is made so too. */
   maker: Maker<Slot>;
   inUse: number;
+  /** When it was last asked for one. */
+  askedMs: number;
   failures: number;
   pausedUntilMs: number;
 }
 
+/**
+ * How many kinds have jails waiting: a caller can have as many kinds as it likes, by asking for other sizes, and each
+ * is looked at whenever one is made.
+ */
+const shelvesMax = 64;
 /** How many are made at a time, of each kind: more would only slow each other down. */
 const openingMax = 4;
 const failurePauseMs = 1000;
@@ -120,6 +127,7 @@ export class Pool<Slot extends PoolSlot> {
     if (warm === undefined) this.#makeRoom();
     const slot = warm?.slot ?? maker.open();
     shelf.inUse += 1;
+    shelf.askedMs = performance.now();
     shelf.demand.note(shelf.inUse);
     this.refill();
     let released: Promise<void> | undefined;
@@ -151,10 +159,20 @@ export class Pool<Slot extends PoolSlot> {
       return known;
     }
     const demand = new Demand({ windowMs: this.#options.config.poolWindowMs });
-    const counts = { inUse: 0, failures: 0, pausedUntilMs: 0 };
+    const counts = { inUse: 0, askedMs: performance.now(), failures: 0, pausedUntilMs: 0 };
     const shelf: Shelf<Slot> = { kind, label, demand, waiting: [], maker, ...counts };
     this.#shelves.set(kind, shelf);
+    if (this.#shelves.size > shelvesMax) this.#forgetOther(shelf);
     return shelf;
+  }
+
+  /** The kind that was not asked for longest, of those that have none in use. */
+  #forgetOther(shelf: Shelf<Slot>): void {
+    const unused = [...this.#shelves.values()].filter((one) => one !== shelf && one.inUse === 0);
+    const oldest = unused.toSorted((a, b) => a.askedMs - b.askedMs)[0];
+    if (oldest === undefined) return;
+    while (oldest.waiting.length > 0) this.#drop(oldest);
+    this.#shelves.delete(oldest.kind);
   }
 
   #takeWaiting({ waiting }: Shelf<Slot>): Waiting<Slot> | undefined {
@@ -241,12 +259,26 @@ export class Pool<Slot extends PoolSlot> {
     while (!this.#closed && shelf.waiting.length < this.#target(shelf)) {
       const opening = shelf.waiting.filter(({ ready }) => !ready).length;
       const pausedMs = shelf.pausedUntilMs - performance.now();
-      if (opening >= openingMax || this.#warmTotal() >= poolWarm || this.#total() >= poolMax)
-        return;
-      if (this.#waitingBytes >= poolMemoryBytes) return;
+      if (opening >= openingMax) return;
       if (pausedMs > 0) return this.#look(pausedMs);
+      const full = this.#warmTotal() >= poolWarm || this.#total() >= poolMax;
+      if ((full || this.#waitingBytes >= poolMemoryBytes) && !this.#takePlace(shelf)) return;
       if (!this.#open(shelf)) return;
     }
+  }
+
+  /**
+   * One that waits, of the kind that was not asked for longest, gives way to this kind's first; false when all others
+   * were asked for later. So what nobody asks for again does not keep what everybody asks for from waiting.
+   */
+  #takePlace(shelf: Shelf<Slot>): boolean {
+    if (shelf.waiting.length > 0) return false;
+    const older = [...this.#shelves.values()]
+      .filter(({ askedMs, waiting }) => waiting.length > 0 && askedMs < shelf.askedMs)
+      .toSorted((a, b) => a.askedMs - b.askedMs)[0];
+    if (older === undefined) return false;
+    this.#drop(older);
+    return true;
   }
 
   /** False when there is none to be had now. */

@@ -37,7 +37,9 @@ export const UID_BASE = 1_900_000_000;
 const AGENT_INSIDE = "/init";
 /** What an interpreter preloads, and runs, to become a zygote. */
 export const ZYGOTE_LIBRARY = "/zygote.so";
-export const ZYGOTE_SCRIPT = "/zygote.py";
+const ZYGOTE_SCRIPT = "/zygote.py";
+/** What other interpreters preload to wait for their program. */
+export const GATE_LIBRARY = "/gate.so";
 /** What a Node runs that waits for its program. */
 export const HOLD_SCRIPT = "/hold.cjs";
 const HOLD_SOURCE = fileURLToPath(new URL("../agent/hold.cjs", import.meta.url));
@@ -74,6 +76,8 @@ export interface PrepareRootOptions {
   readonly agentPath: string;
   /** What an interpreter loads to become a zygote; without it there are none of interpreters. */
   readonly zygote?: ZygoteFiles | undefined;
+  /** What an interpreter preloads to wait for its program; without it, none does that needs it. */
+  readonly gatePath?: string | undefined;
   /** Default /usr/bin/bwrap. */
   readonly bubblewrapPath?: string;
   /** Whether this process may use host uids of its choice; default isPrivileged(). */
@@ -91,6 +95,8 @@ export interface JailRoot {
   /** The same for a zygote, or undefined where this process may not make one: it takes real root. */
   readonly zygoteCommand: (options: ZygoteCommandOptions) => string[];
   readonly zygotes: boolean;
+  /** Whether GATE_LIBRARY is there. */
+  readonly gate: boolean;
 }
 
 /** What a zygote loads and then forks; without it, it forks jails alone. */
@@ -104,6 +110,8 @@ export interface ZygoteCommandOptions {
   readonly binds: readonly Bind[];
   readonly uidBase: number;
   readonly uidCount: number;
+  /** The host uid that is charged for what the kernel counts for each user namespace. */
+  readonly owner: number;
   readonly program?: ZygoteProgram | undefined;
 }
 
@@ -137,13 +145,12 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
   copyEtc(directory);
   copyFileSync(options.agentPath, join(directory, AGENT_INSIDE));
   chmodSync(join(directory, AGENT_INSIDE), 0o755);
-  copyFileSync(HOLD_SOURCE, join(directory, HOLD_SCRIPT));
-  chmodSync(join(directory, HOLD_SCRIPT), 0o644);
+  copyReadable(HOLD_SOURCE, join(directory, HOLD_SCRIPT));
   if (options.zygote !== undefined) {
-    copyFileSync(options.zygote.libraryPath, join(directory, ZYGOTE_LIBRARY));
-    copyFileSync(options.zygote.scriptPath, join(directory, ZYGOTE_SCRIPT));
-    for (const name of [ZYGOTE_LIBRARY, ZYGOTE_SCRIPT]) chmodSync(join(directory, name), 0o644);
+    copyReadable(options.zygote.libraryPath, join(directory, ZYGOTE_LIBRARY));
+    copyReadable(options.zygote.scriptPath, join(directory, ZYGOTE_SCRIPT));
   }
+  if (options.gatePath !== undefined) copyReadable(options.gatePath, join(directory, GATE_LIBRARY));
   const prepared = new Set<string>();
   const mounts = privileged ? [] : UNPRIVILEGED;
   const base = [bubblewrapPath, "--ro-bind", directory, "/", ...systemBinds, ...mounts];
@@ -169,13 +176,15 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
       privileged ? "1" : "0",
     ],
     zygotes: privileged,
+    gate: options.gatePath !== undefined,
     // Without --unshare-cgroup: each jail leaves for a group, and then a namespace, of its own.
-    zygoteCommand: ({ binds, uidBase, uidCount, program }) => [
+    zygoteCommand: ({ binds, uidBase, uidCount, owner, program }) => [
       ...base,
       ...NAMESPACES,
       ...binds.flatMap((bind) => bindArguments({ directory, bind, prepared })),
       ...["--", AGENT_INSIDE, "zygote"],
       ...["--uid-base", String(uidBase), "--uid-count", String(uidCount)],
+      ...["--owner", String(owner)],
       ...(program === undefined ? [] : ["--", ...environmentOf(program), ...program.argv]),
     ],
   };
@@ -197,6 +206,11 @@ const UNPRIVILEGED = [
   ...["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"],
   ...["--proc", "/proc", "--dev", "/dev"],
 ];
+
+const copyReadable = (source: string, target: string): void => {
+  copyFileSync(source, target);
+  chmodSync(target, 0o644);
+};
 
 /** chmod because the caller's umask must not decide whether the program can read its own root. */
 const makeDirectory = (path: string): void => {

@@ -104,6 +104,8 @@ class Run {
   readonly #request: RunRequest;
   readonly #language: Language;
   readonly #limits: Limits;
+  /** Of the request's files. */
+  readonly #names: readonly string[];
   readonly #builds: RunnerOptions["builds"];
   readonly #log: Log;
   readonly #jails: Jails;
@@ -125,9 +127,11 @@ class Run {
     this.#builds = builds;
     this.#log = options.log;
     const asked = present(request.limits, "the run's limits");
+    this.#names = request.files.map(({ name, content }) =>
+      name === "" ? language.fileFor(Buffer.from(content).toString("utf8")) : name,
+    );
     const { held: _, ...unheld } = language;
-    const fits = configuresInterpreter(request.env) ? unheld : language;
-    const wanted = requestOf(fits, asked, config);
+    const wanted = requestOf(this.#canBeHeld() ? language : unheld, asked, config);
     this.#jails = jails;
     this.#wanted = wanted;
     const { memoryBytes, pids } = wanted.limits;
@@ -185,9 +189,7 @@ class Run {
 
   async #steps(): Promise<Finished> {
     const { files, args } = this.#request;
-    const names = files.map(({ name, content }) =>
-      name === "" ? this.#language.fileFor(Buffer.from(content).toString("utf8")) : name,
-    );
+    const names = this.#names;
     this.#used = true;
     const sent = files.map(({ content }, index): JailFile => {
       return { path: names[index] ?? this.#language.defaultFile, content };
@@ -216,6 +218,14 @@ class Run {
     if (!outcomeOf({ ...built, compile: true }).success) return built;
     await this.#build?.keep(built);
     return undefined;
+  }
+
+  /** Whether an interpreter that was started before the program was known does what one would that starts now. */
+  #canBeHeld(): boolean {
+    const { args, env } = this.#request;
+    const { held, preload } = this.#language;
+    if (configuresInterpreter(env)) return false;
+    return preload === undefined || (args.length === 0 && this.#names[0] === held?.[0]);
   }
 
   #exec(phase: Phase, argv: readonly string[]): Promise<StepEnd> {
@@ -344,7 +354,7 @@ function requestOf(language: Language, limits: Limits, { cpus }: SandboxConfig):
  * an interpreter of its own.
  */
 const early =
-  /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL)/;
+  /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|LOCPATH$|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL)/;
 
 function configuresInterpreter(env: Readonly<Record<string, string>>): boolean {
   return Object.keys(env).some((name) => early.test(name));

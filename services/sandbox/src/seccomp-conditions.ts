@@ -223,6 +223,14 @@ const IP_GROUPS = [
   46, // MCAST_JOIN_SOURCE_GROUP
   48, // MCAST_MSFILTER
 ];
+const TCP_PRIVATE = [
+  14, // TCP_MD5SIG
+  31, // TCP_ULP
+  32, // TCP_MD5SIG_EXT
+  38, // TCP_AO_ADD_KEY
+  39, // TCP_AO_DEL_KEY
+  40, // TCP_AO_INFO
+];
 const IPV6_GROUPS = [
   20, // IPV6_JOIN_GROUP
   27, // IPV6_JOIN_ANYCAST
@@ -237,10 +245,15 @@ const IPV6_GROUPS = [
  * Socket filters are programs for the kernel's compiler; the tables of netfilter are not ours. Groups
  * are kept under one lock of the whole host, which making a jail takes too: a program that joins many
  * holds up every other's start.
+ *
+ * A TCP socket that drops what the other end says, by its time to live, a signature or the device it
+ * comes by, is not ended by that end's reset: closed with bytes unsent it outlives its jail by
+ * minutes, with memory that is then nobody's.
  */
 export const setsockopt = when(
   "ENODEV for multicast and anycast groups; ENOPROTOOPT for attaching BPF programs, netfilter" +
-    " tables and TCP_ULP; else allowed",
+    " tables, TCP_ULP, IP_MINTTL, IPV6_MINHOPCOUNT and TCP's signatures; EPERM for binding to a" +
+    " device; else allowed",
   [
     {
       if: [
@@ -275,9 +288,25 @@ export const setsockopt = when(
     {
       if: [
         { arg: 1, in: [IPPROTO_TCP] },
-        { arg: 2, in: [31] },
+        { arg: 2, in: TCP_PRIVATE },
       ],
       then: deny("ENOPROTOOPT"),
+    },
+    // IP_MINTTL and IPV6_MINHOPCOUNT; 21 of IPv6 is to leave a group, which nobody is in
+    {
+      if: [
+        { arg: 1, in: [0, 41] },
+        { arg: 2, in: [21, 73] },
+      ],
+      then: deny("ENOPROTOOPT"),
+    },
+    // SO_BINDTODEVICE and SO_BINDTOIFINDEX
+    {
+      if: [
+        { arg: 1, in: [1] },
+        { arg: 2, in: [25, 62] },
+      ],
+      then: deny("EPERM"),
     },
   ],
   allow,

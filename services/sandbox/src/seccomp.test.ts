@@ -240,6 +240,9 @@ for (const arch of ARCHITECTURES) {
       check(arch, "prlimit64", [0n, 4n, limits], { kind: "pretend" });
     }
     check(arch, "setsockopt", [3n, 1n, 26n], { kind: "errno", errno: "ENOPROTOOPT" });
+    check(arch, "setsockopt", [3n, 0n, 21n], { kind: "errno", errno: "ENOPROTOOPT" });
+    check(arch, "setsockopt", [3n, 6n, 14n], { kind: "errno", errno: "ENOPROTOOPT" });
+    check(arch, "setsockopt", [3n, 1n, 62n], { kind: "errno", errno: "EPERM" });
   });
 }
 

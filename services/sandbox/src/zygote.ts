@@ -27,6 +27,8 @@ export interface ForkRequest {
 }
 
 const UID_COUNT = 65_536;
+/** Of these uids, above those of slots, each zygote has one that is charged for what all its jails use together. */
+const OWNERS_FROM = 8_192;
 /** A large package takes seconds to load on a host under load. */
 const READY_MS_MAX = 60_000;
 
@@ -34,6 +36,7 @@ const READY_MS_MAX = 60_000;
 export const openZygote = (options: ZygoteOptions): Zygote => new Zygote(options);
 
 export class Zygote {
+  static #made = 0;
   readonly ready: Promise<void>;
   /** Whether what it forks can run programs by its interpreter. */
   readonly interprets: boolean;
@@ -41,13 +44,16 @@ export class Zygote {
   readonly #process: SpawnedProcess;
   #alive = true;
   #jails = 0;
+  #heardMs = 0;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: ZygoteOptions) {
     const { root, spawner, filter, binds, program, onNote } = options;
     this.#spawner = spawner;
     this.interprets = program !== undefined;
-    const command = root.zygoteCommand({ binds, uidBase: UID_BASE, uidCount: UID_COUNT, program });
+    const owner = UID_BASE + OWNERS_FROM + (Zygote.#made++ % (UID_COUNT - OWNERS_FROM));
+    const uids = { uidBase: UID_BASE, uidCount: UID_COUNT, owner };
+    const command = root.zygoteCommand({ binds, ...uids, program });
     const where = options.launchArguments ?? [];
     this.#process = spawner.spawn([...where, "--as", "zygote", "--", ...command]);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -99,6 +105,16 @@ export class Zygote {
       if (this.#jails === 0) this.#onEmpty?.();
     });
     return forked;
+  }
+
+  /** A jail of it is ready. */
+  heard(): void {
+    this.#heardMs = performance.now();
+  }
+
+  /** A jail that was asked for then is not ready yet, and late: unless others are, this is stuck, and is ended. */
+  doubt(sinceMs: number): void {
+    if (this.#alive && this.#heardMs < sinceMs) void this.close();
   }
 
   /** Ends it once the jails that it forked have ended; it is asked for no further one. */

@@ -1,9 +1,11 @@
 /** What jails are forked from: it starts, takes turns, is replaced, and its end is survived. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createLog } from "@syla/kit/log";
 import { buildAgent } from "./agent-build.ts";
 import { type Cgroups, openCgroups } from "./cgroup.ts";
@@ -52,6 +54,18 @@ const fork = (zygote: Zygote): Jail => {
   return openJail({ root, spawner, slot, filter, zygote, diskBytes: 1024 ** 2, diskInodes: 100 });
 };
 
+/** Of this process's spawner: children of the bubblewrap that opened them. */
+const zygotePids = (): number[] => {
+  const all = execFileSync("ps", ["-eo", "pid=,ppid=,args="], { encoding: "utf8" }).split("\n");
+  const rows = all.map((line) => line.trim().split(/\s+/));
+  const childrenOf = (parents: readonly (string | undefined)[], command: RegExp) =>
+    rows
+      .filter(([, parent, ...words]) => parents.includes(parent) && command.test(words.join(" ")))
+      .map(([pid]) => pid);
+  const spawners = childrenOf([String(process.pid)], / spawn /);
+  return childrenOf(childrenOf(spawners, /bwrap .*zygote/), /^\/init zygote/).map(Number);
+};
+
 const started = async (zygotes: Zygotes, spec: ZygoteSpec = plain): Promise<Zygote> => {
   await zygotes.settled(spec);
   const zygote = zygotes.take(spec);
@@ -98,6 +112,22 @@ describe("Zygotes", { skip: isPrivileged() ? false : "not root: there are no zyg
     await zygotes.close();
   });
 
+  it("ends one that is stuck when a jail of it is late, and with it the jails that wait", async () => {
+    const zygotes = openZygotes();
+    const zygote = await started(zygotes);
+    const waiting = fork(zygote);
+    await waiting.ready;
+    for (const pid of zygotePids()) process.kill(pid, "SIGSTOP");
+    const late = fork(zygote);
+    await assert.rejects(late.ready, /not ready in time/);
+    await Promise.all([late.close(), waiting.close()]);
+    assert.equal(zygote.alive, false);
+    const next = fork(await started(zygotes));
+    assert.equal((await runIn(next, ["/bin/echo", "again"])).stdout, "again\n");
+    await next.close();
+    await zygotes.close();
+  });
+
   it("replaces one that has forked many, whose last jails go on to their end", async () => {
     const zygotes = openZygotes();
     const first = await started(zygotes);
@@ -114,6 +144,25 @@ describe("Zygotes", { skip: isPrivileged() ? false : "not root: there are no zyg
     await jail.close();
     await zygotes.close();
     assert.equal(first.alive, false);
+  });
+
+  it("stops replacing when jails that do not end keep many that were replaced", async () => {
+    const zygotes = openZygotes();
+    const seen = new Set<Zygote>();
+    const jails: Jail[] = [];
+    for (let round = 0; round < 50; round += 1) {
+      const zygote = await started(zygotes);
+      if (seen.has(zygote)) break;
+      seen.add(zygote);
+      const jail = fork(zygote);
+      jails.push(jail);
+      await jail.ready;
+      for (let takes = 0; takes < 260; takes += 1) zygotes.take(plain);
+      for (let turns = 0; turns < 100 && zygotes.take(plain) === zygote; turns += 1) await sleep(5);
+    }
+    assert.ok(seen.size > 16 && seen.size < 45, `${seen.size} live`);
+    await Promise.all(jails.map((jail) => jail.close()));
+    await zygotes.close();
   });
 
   it("says that there is none when one cannot start, and asks again only after a pause", async () => {

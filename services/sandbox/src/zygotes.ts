@@ -30,6 +30,8 @@ export interface ZygoteSpec {
 const turns = 4;
 /** A few hundred runs a second start one anew every few seconds, at 20 ms of CPU each. */
 const forksMax = 250;
+/** None is replaced while so many that were are kept by jails that run on: each takes memory of its own. */
+const retiredMax = 32;
 const pauseMs = 1000;
 const pauseMsMax = 300_000;
 
@@ -62,7 +64,8 @@ export class Zygotes {
       const { current } = entry;
       if (current?.alive === true) {
         entry.forks += 1;
-        if (entry.forks >= forksMax) void this.#start(spec, entry);
+        if (entry.forks >= forksMax && this.#retired.size < retiredMax)
+          void this.#start(spec, entry);
         return current;
       }
       entry.current = undefined;
