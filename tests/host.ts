@@ -12,7 +12,7 @@ import type { Platform } from "./platform.ts";
 const settleMsMax = 20_000;
 const settlePollMs = 20;
 /** Connections: what a platform may hold more of than before, having had more to do. */
-const descriptorSlack = 16;
+const descriptorSlack = 48;
 /** ABOVE_ALL_OTHERS of the agent's gate.c. */
 const gateDescriptor = 512;
 
