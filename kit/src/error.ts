@@ -130,6 +130,81 @@ export const catalogue = {
     title: "There is no such service",
     retryable: false,
   },
+  sandbox_not_found: {
+    status: "not_found",
+    title: "There is no such sandbox",
+    retryable: false,
+  },
+  sandbox_ended: {
+    status: "failed_precondition",
+    title: "The sandbox has ended",
+    retryable: false,
+    http: 410,
+  },
+  sandbox_paused: {
+    status: "failed_precondition",
+    title: "The sandbox is paused",
+    retryable: false,
+    http: 409,
+  },
+  sandboxes_full: {
+    status: "resource_exhausted",
+    title: "As many sandboxes are kept as may be",
+    retryable: true,
+  },
+  process_not_found: {
+    status: "not_found",
+    title: "There is no such process in the sandbox",
+    retryable: false,
+  },
+  process_not_started: {
+    status: "failed_precondition",
+    title: "The process cannot be started",
+    retryable: false,
+  },
+  process_input_closed: {
+    status: "failed_precondition",
+    title: "Nobody reads the process's input",
+    retryable: false,
+    http: 409,
+  },
+  process_without_terminal: {
+    status: "failed_precondition",
+    title: "The process has no terminal",
+    retryable: false,
+  },
+  processes_full: {
+    status: "resource_exhausted",
+    title: "The sandbox runs as many processes as it can",
+    retryable: true,
+  },
+  file_not_found: {
+    status: "not_found",
+    title: "There is nothing at this path",
+    retryable: false,
+  },
+  file_refused: {
+    status: "permission_denied",
+    title: "The sandbox's user may not do that there",
+    retryable: false,
+  },
+  file_conflict: {
+    status: "failed_precondition",
+    title: "What is at the path does not allow that",
+    retryable: false,
+    http: 409,
+  },
+  file_too_large: {
+    status: "out_of_range",
+    title: "The file is larger than one answer holds",
+    retryable: false,
+  },
+  sandbox_disk_full: {
+    status: "resource_exhausted",
+    title: "The sandbox's disk is full",
+    retryable: false,
+    http: 507,
+  },
   queue_full: {
     status: "resource_exhausted",
     title: "Too many executions are waiting",

@@ -19,12 +19,12 @@ import {
 } from "@syla/contract/syla/execution/v1/execution";
 import { file_syla_registry_v1_registry as registry } from "@syla/contract/syla/registry/v1/registry";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
-import { RunRequestSchema, SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunRequestSchema, RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import fc from "fast-check";
 import { plainCheck } from "./plainly-valid.ts";
 
 const inputs: readonly DescMessage[] = [
-  ...[ExecutionService, ReplService, SandboxService].flatMap((service) =>
+  ...[ExecutionService, ReplService, RunnerService].flatMap((service) =>
     service.methods.map(({ input }) => input),
   ),
   ...[...createRegistry(registry)].filter((type) => type.kind === "message"),

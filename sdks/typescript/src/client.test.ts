@@ -11,6 +11,7 @@ let platform: FakePlatform;
 before(async () => {
   platform = await startFakePlatform({
     programs: { "print(6 * 7)": async ({ stdout }) => stdout("42\n") },
+    commands: { python3: async ({ stdout }) => stdout("42\n") },
   });
 });
 after(() => platform.close());

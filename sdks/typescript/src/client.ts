@@ -4,12 +4,17 @@ import { type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { type ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
+import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type Client, createClient } from "./call.ts";
 import { SylaError } from "./error.ts";
 import {
   type ExecutionSpec,
   followExecution,
   type FollowOptions,
+  followProcess,
+  type ProcessRef,
   type RunOptions,
   runProgram,
 } from "./follow.ts";
@@ -17,7 +22,13 @@ import {
 export type { CallOptions, Client } from "./call.ts";
 export { SylaError } from "./error.ts";
 export type { Status, SylaErrorOptions, Violation } from "./error.ts";
-export type { ExecutionSpec, FollowOptions, RetryOptions, RunOptions } from "./follow.ts";
+export type {
+  ExecutionSpec,
+  FollowOptions,
+  ProcessRef,
+  RetryOptions,
+  RunOptions,
+} from "./follow.ts";
 
 /** How a platform is reached. */
 export interface SylaOptions {
@@ -39,6 +50,12 @@ export interface Syla {
   readonly execution: Client<typeof ExecutionService>;
   /** Runs a piece of code and answers its output. */
   readonly repl: Client<typeof ReplService>;
+  /** Makes jails that stay, and ends them. */
+  readonly sandbox: Client<typeof SandboxService>;
+  /** Starts processes in a sandbox, and talks to them. */
+  readonly process: Client<typeof ProcessService>;
+  /** Reads and changes the files of a sandbox. */
+  readonly file: Client<typeof FileService>;
   /**
    * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
    * Leaving before it, or the signal, cancels the run.
@@ -49,6 +66,14 @@ export interface Syla {
    * does not disturb the execution.
    */
   readonly followExecution: (id: string, options?: FollowOptions) => AsyncIterable<ExecutionEvent>;
+  /**
+   * Gives the events of a process in a sandbox from any number on, running or ended, over dropped connections too. The
+   * last one is `ended`. Leaving does not disturb the process.
+   */
+  readonly followProcess: (
+    process: ProcessRef,
+    options?: FollowOptions,
+  ) => AsyncIterable<ProcessEvent>;
 }
 
 /**
@@ -72,12 +97,17 @@ export function createSyla(options: SylaOptions): Syla {
   });
   const link = { url, transport };
   const execution = createClient(ExecutionService, link);
+  const process = createClient(ProcessService, link);
   return {
     url,
     execution,
     repl: createClient(ReplService, link),
+    sandbox: createClient(SandboxService, link),
+    process,
+    file: createClient(FileService, link),
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
+    followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),
   };
 }
 

@@ -5,7 +5,6 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { ErrorInfoSchema } from "@syla/contract/google/rpc/error_details";
 import {
   type Execution,
   Execution_Status,
@@ -17,6 +16,8 @@ import {
 } from "@syla/contract/syla/execution/v1/execution";
 import { type ExecutionSpec, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
+import { FakeSandboxes, type FakeCommand } from "./fake-sandboxes.ts";
+import { refusal } from "./fake-refusal.ts";
 
 /** What a fake program sees and can do. */
 export interface FakeProgram {
@@ -40,9 +41,11 @@ export type FakeBody = (program: FakeProgram) => Promise<FakeEnding | void>;
 export interface FakeOptions {
   /** Programs by their exact source text. */
   readonly programs?: Readonly<Record<string, FakeBody>>;
+  /** Commands of sandboxes by their name. */
+  readonly commands?: Readonly<Record<string, FakeCommand>>;
   /** Languages; python and c by default. */
   readonly languages?: readonly MessageInitShape<typeof LanguageSchema>[];
-  /** After how many events each connection of WatchExecution is cut; never by default. */
+  /** After how many events each connection of WatchExecution and WatchProcess is cut; never by default. */
   readonly cutAfter?: number;
 }
 
@@ -50,6 +53,7 @@ export interface FakeOptions {
 export interface FakePlatform {
   readonly url: string;
   readonly executions: ReadonlyMap<string, FakeRun>;
+  readonly sandboxes: FakeSandboxes;
   readonly close: () => Promise<void>;
 }
 
@@ -146,13 +150,18 @@ export class FakeRun {
 /** Starts a fake platform on a free port of the loopback. */
 export async function startFakePlatform(options: FakeOptions = {}): Promise<FakePlatform> {
   const executions = new Map<string, FakeRun>();
-  const connect = connectNodeAdapter({ routes: (router) => serve(router, executions, options) });
+  const sandboxes = new FakeSandboxes(options.commands ?? {}, options.cutAfter);
+  const routes = (router: ConnectRouter) => {
+    serve(router, executions, options);
+    sandboxes.serve(router);
+  };
+  const connect = connectNodeAdapter({ routes });
   const server = createServer((request, response) => {
     if (request.url === "/health") response.end("{}");
     else connect(request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { url: urlOf(server), executions, close: () => close(server) };
+  return { url: urlOf(server), executions, sandboxes, close: () => close(server) };
 }
 
 function serve(router: ConnectRouter, runs: Map<string, FakeRun>, options: FakeOptions): void {
@@ -213,12 +222,6 @@ function find(runs: ReadonlyMap<string, FakeRun>, id: string): FakeRun {
 
 function unknownLanguage(spec: ExecutionSpec): ConnectError {
   return refusal("unknown_language", `There is no language '${spec.language}' here.`);
-}
-
-function refusal(reason: string, message: string): ConnectError {
-  const code = reason.endsWith("not_found") ? Code.NotFound : Code.InvalidArgument;
-  const info = { desc: ErrorInfoSchema, value: { reason, domain: "syla" } };
-  return new ConnectError(message, code, undefined, [info]);
 }
 
 function urlOf(server: Server): string {

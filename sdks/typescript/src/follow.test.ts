@@ -3,6 +3,7 @@ import { after, test } from "node:test";
 import type { ExecutionEvent } from "@syla/contract/syla/execution/v1/execution";
 import { createSyla, SylaError } from "./client.ts";
 import { type FakeOptions, startFakePlatform } from "./fake-platform.ts";
+import type { FakeProcessView } from "./fake-sandboxes.ts";
 
 const retry = { firstDelayMs: 1, maxDelayMs: 2 };
 
@@ -12,7 +13,7 @@ async function start(options: FakeOptions) {
   return { platform, syla: createSyla({ url: platform.url }) };
 }
 
-function text(event: ExecutionEvent): string {
+function textOf(event: ExecutionEvent): string {
   const chunk = event.event.case === "stdout" ? event.event.value.data : undefined;
   return chunk?.case === "text" ? chunk.value : "";
 }
@@ -35,7 +36,7 @@ test("run() gives every event once and in order over connections that keep break
     seen.map((event) => event.number),
     Array.from({ length: 12 }, (_, index) => index + 1),
   );
-  assert.equal(seen.map(text).join(""), "1 2 3 4 5 6 7 8 9 10 ");
+  assert.equal(seen.map(textOf).join(""), "1 2 3 4 5 6 7 8 9 10 ");
   assert.equal(seen.at(-1)?.event.case, "finished");
 });
 
@@ -45,7 +46,7 @@ test("followExecution() begins after the number that was seen last", async () =>
     spec: { language: "python", code: "count" },
   });
   const output: string[] = [];
-  for await (const event of syla.followExecution(id, { after: 8 })) output.push(text(event));
+  for await (const event of syla.followExecution(id, { after: 8 })) output.push(textOf(event));
   assert.equal(output.join(""), "8 9 10 ");
 });
 
@@ -116,4 +117,46 @@ test("leaving followExecution() does not disturb the execution", async () => {
     if (event.event.case === "stdout") break;
   }
   assert.equal(platform.executions.get(id)?.ended, false);
+});
+
+const echo = {
+  commands: {
+    echo: async ({ stdout, read }: FakeProcessView) => {
+      for (let text = await read(); text !== undefined; text = await read()) stdout(text);
+      return { exitCode: 3 };
+    },
+  },
+};
+
+test("followProcess() gives a process's events over connections that keep breaking", async () => {
+  const { platform, syla } = await start({ ...echo, cutAfter: 2 });
+  const { id: sandbox } = await syla.sandbox.createSandbox({});
+  const spec = { command: "echo", input: true };
+  const { id } = await syla.process.startProcess({ sandbox, spec });
+  const process = { sandbox, id };
+  for (let n = 1; n <= 5; n += 1) {
+    await syla.process.writeInput({ ...process, data: { case: "text", value: `${n} ` } });
+  }
+  await syla.process.writeInput({ ...process, end: true });
+  const events = await Array.fromAsync(syla.followProcess(process, { retry }));
+  assert.deepEqual(
+    events.map(({ number }) => number),
+    [1, 2, 3, 4, 5, 6, 7],
+  );
+  const last = events.at(-1)?.event;
+  assert(last?.case === "ended");
+  assert.equal(last.value.exitCode, 3);
+  const rest = await Array.fromAsync(syla.followProcess(process, { after: 5, retry }));
+  assert.deepEqual(
+    rest.map(({ number }) => number),
+    [6, 7],
+  );
+  assert.equal((await syla.sandbox.killSandbox({ id: sandbox })).endReason, "killed");
+  assert.deepEqual(platform.sandboxes.calls, [`kill ${sandbox}`]);
+});
+
+test("followProcess() does not try again what the platform refuses", async () => {
+  const { syla } = await start({});
+  const events = syla.followProcess({ sandbox: "0197b000-0000-7000-8000-000000000009", id: 1 });
+  await assert.rejects(Array.fromAsync(events), { code: "sandbox_not_found" });
 });

@@ -1,9 +1,10 @@
-// An execution's events as one unbroken sequence. They are numbered and stored by the platform, so a connection that
-// breaks costs nothing: the next one asks for what comes after the last number seen.
+// The events of an execution, or of a process in a sandbox, as one unbroken sequence. They are numbered and kept by the
+// platform, so a connection that breaks costs nothing: the next one asks for what comes after the last number seen.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import type { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
-import type { Client } from "./call.ts";
+import type { ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import type { CallOptions, Client } from "./call.ts";
 import { SylaError } from "./error.ts";
 
 /** How connections that break are made again. */
@@ -16,7 +17,7 @@ export interface RetryOptions {
   readonly maxDelayMs?: number;
 }
 
-/** How an execution is followed. */
+/** How an execution or a process is followed. */
 export interface FollowOptions {
   /** The number of the last event already seen; 0, the default, begins at the first. */
   readonly after?: number;
@@ -38,6 +39,22 @@ export interface RunOptions {
 export type ExecutionSpec = MessageInitShape<typeof ExecutionSpecSchema>;
 
 type Executions = Client<typeof ExecutionService>;
+type Processes = Client<typeof ProcessService>;
+
+/** A process in a sandbox; the contract's Process is one. */
+export interface ProcessRef {
+  /** The sandbox's id. */
+  readonly sandbox: string;
+  /** The process's number in it. */
+  readonly id: number;
+}
+
+interface Followed<E> {
+  /** What it is, for messages. */
+  readonly what: string;
+  readonly watch: (after: number, call: CallOptions) => AsyncIterable<E>;
+  readonly isLast: (event: E) => boolean;
+}
 
 // A connection that held this long before it broke was a good one: a quiet program may outlive many of them.
 const heldMs = 10_000;
@@ -46,25 +63,52 @@ const heldMs = 10_000;
 const cancelTimeoutMs = 5_000;
 
 /** Follows an execution to its end; the last event is `finished`. Leaving does not disturb the execution. */
-export async function* followExecution(
+export function followExecution(
   executions: Executions,
   id: string,
   options: FollowOptions = {},
 ): AsyncGenerator<ExecutionEvent, void> {
+  const followed = {
+    what: `execution ${id}`,
+    watch: (after: number, call: CallOptions) => executions.watchExecution({ id, after }, call),
+    isLast: ({ event }: ExecutionEvent) => event.case === "finished",
+  };
+  return follow(followed, options);
+}
+
+/** Follows a process to its end; the last event is `ended`. Leaving does not disturb the process. */
+export function followProcess(
+  processes: Processes,
+  { sandbox, id }: ProcessRef,
+  options: FollowOptions = {},
+): AsyncGenerator<ProcessEvent, void> {
+  const followed = {
+    what: `process ${id} in sandbox ${sandbox}`,
+    watch: (after: number, call: CallOptions) =>
+      processes.watchProcess({ sandbox, id, after }, call),
+    isLast: ({ event }: ProcessEvent) => event.case === "ended",
+  };
+  return follow(followed, options);
+}
+
+async function* follow<E extends { readonly number: number }>(
+  { what, watch, isLast }: Followed<E>,
+  options: FollowOptions,
+): AsyncGenerator<E, void> {
   const { signal, retry = {} } = options;
   const { attempts = 8 } = retry;
   const call = signal === undefined ? {} : { signal };
   let after = options.after ?? 0;
   for (let failures = 0; ; failures += 1) {
     const began = performance.now();
-    let failure = brokenOff(id);
+    let failure = brokenOff(what);
     try {
-      for await (const event of executions.watchExecution({ id, after }, call)) {
+      for await (const event of watch(after, call)) {
         if (event.number <= after) continue;
         after = event.number;
         failures = 0;
         yield event;
-        if (event.event.case === "finished") return;
+        if (isLast(event)) return;
       }
     } catch (thrown) {
       failure = passing(thrown);
@@ -104,8 +148,8 @@ async function cancelQuietly(executions: Executions, id: string): Promise<void> 
   }
 }
 
-function brokenOff(id: string): SylaError {
-  return new SylaError("unreachable", `The events of execution ${id} broke off.`, {
+function brokenOff(what: string): SylaError {
+  return new SylaError("unreachable", `The events of ${what} broke off.`, {
     status: "unavailable",
   });
 }

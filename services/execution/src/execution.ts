@@ -16,7 +16,7 @@ import {
   Execution_Status as Status,
 } from "@syla/contract/syla/execution/v1/execution";
 import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
-import type { Finished, SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { Finished, RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import type { Clock } from "@syla/kit/clock";
@@ -43,7 +43,7 @@ import { specBytes } from "./spec-rules.ts";
 
 export interface ExecutionsOptions {
   readonly config: ExecutionConfig;
-  readonly sandbox: Client<typeof SandboxService>;
+  readonly sandbox: Client<typeof RunnerService>;
   readonly history: History;
   readonly clock: Clock;
   readonly log: Log;

@@ -14,7 +14,7 @@ import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
 import type { Sql } from "@syla/kit/sql";
 import { SylaError, toSylaError } from "@syla/kit/error";
-import { parseFilter } from "@syla/kit/filter";
+import { readPage } from "@syla/kit/list";
 import type { PageTokens } from "@syla/kit/page-token";
 import { collectOutput } from "./outcome.ts";
 import {
@@ -22,7 +22,8 @@ import {
   type HistoryItem,
   insertHistory,
   itemBytes,
-  listExecutions,
+  filterColumns,
+  parseExecution,
   readEvents,
   readExecution,
   takeRunning,
@@ -41,8 +42,6 @@ export interface HistoryOptions {
   readonly instanceDeadMs: number;
 }
 
-const pageSizeDefault = 50;
-const pageSizeMax = 1000;
 const eventsPageMax = 500;
 const pollMs = 500;
 const retryFirstMs = 100;
@@ -177,26 +176,11 @@ export class History {
     request: Pick<ListExecutionsRequest, "pageSize" | "pageToken" | "filter">,
   ): Promise<{ executions: Execution[]; nextPageToken: string }> {
     const { sql, pageTokens } = this.#options;
-    const comparisons = parseFilter(request.filter, {
-      fields: ["status", "language", "errorType", "metadata.*"],
-    });
-    // No label has NUL, and the database cannot even be asked for it.
-    if (comparisons.some(({ value }) => value.includes("\0"))) {
-      throw new SylaError("invalid_filter", "Cannot read the filter: a value has NUL in it.");
-    }
-    const pageSize = Math.min(
-      request.pageSize === 0 ? pageSizeDefault : request.pageSize,
-      pageSizeMax,
-    );
-    const query = `executions:${request.filter}`;
-    const before = request.pageToken === "" ? undefined : pageTokens.open(request.pageToken, query);
     // Whoever was answered an execution finds it in the list.
     await this.#writer.flush();
-    const found = await listExecutions(sql, { comparisons, before, limit: pageSize + 1 });
-    const executions = found.slice(0, pageSize);
-    const last = executions.at(-1);
-    const more = found.length > pageSize && last !== undefined;
-    return { executions, nextPageToken: more ? pageTokens.seal(last.id, query) : "" };
+    const list = { sql, pageTokens, table: "executions", columns: filterColumns };
+    const page = await readPage(request, { ...list, parse: parseExecution });
+    return { executions: page.items, nextPageToken: page.nextPageToken };
   }
 
   /** Marks what dead processes were running as LOST, and answers what they had queued, now this process's. */

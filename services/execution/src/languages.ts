@@ -1,7 +1,7 @@
 // Which language a spec means. It is asked before anything is queued, so that a wrong one is the caller's error and not
 // a failed execution; the sandbox alone knows what there is and how versions are selected.
 import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
-import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
@@ -11,7 +11,7 @@ import { SylaError } from "@syla/kit/error";
  * `pointer` says where the spec is in the request.
  */
 export async function resolveLanguage(
-  sandbox: Client<typeof SandboxService>,
+  sandbox: Client<typeof RunnerService>,
   spec: ExecutionSpec,
   context: CallContext,
   pointer = "/spec",

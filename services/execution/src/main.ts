@@ -5,16 +5,16 @@ import { createClient } from "@syla/kit/client";
 import type { Clock } from "@syla/kit/clock";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
 import { uuidv7 } from "@syla/kit/id";
+import { keepInstance } from "@syla/kit/instances";
 import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
 import { createPageTokens } from "@syla/kit/page-token";
-import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import type { ExecutionConfig } from "./config.ts";
 import { Executions } from "./execution.ts";
 import { History } from "./history.ts";
 import { replRpc } from "./repl.ts";
 import { executionRpc } from "./rpc.ts";
-import { startRecovery } from "./worker.ts";
 
 export { type ExecutionConfig, executionSettings } from "./config.ts";
 
@@ -53,9 +53,11 @@ export async function startExecution(options: ExecutionOptions): Promise<Executi
     // The embedded database is one platform's own: whoever else wrote to it is dead.
     instanceDeadMs: database.embedded ? 0 : config.instanceDeadMs,
   });
-  const sandbox = createClient(SandboxService, options.sandbox);
+  const sandbox = createClient(RunnerService, options.sandbox);
   const executions = new Executions({ config, sandbox, history, clock, log });
-  const recovery = await startRecovery({ sql, executions, instanceId, clock, log, config });
+  const recover = () => executions.recover();
+  const renewMs = config.instanceRenewMs;
+  const instance = await keepInstance({ sql, instanceId, renewMs, recover, clock, log });
   metrics.gauge({
     name: "syla_executions_running",
     help: "Executions in a jail now.",
@@ -74,7 +76,7 @@ export async function startExecution(options: ExecutionOptions): Promise<Executi
     drain: (signal) => executions.drain(signal),
     stop: async () => {
       await history.close();
-      await recovery.stop();
+      await instance.stop();
     },
   };
 }

@@ -6,7 +6,7 @@
 // Measured on one core: 4 ns a byte of text with five secrets, 15 ns at the worst.
 import { isUtf8 } from "node:buffer";
 import { invariant } from "@syla/kit/assert";
-import { incompleteTail } from "./output.ts";
+import { incompleteTail } from "@syla/kit/utf8";
 
 /**
  * The shortest that can be masked, in bytes. Less would be found where nobody wrote it; and as a mask is shorter,

@@ -8,7 +8,7 @@ import {
   Execution_Status as Status,
 } from "@syla/contract/syla/execution/v1/execution";
 import { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
-import { FinishedSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { FinishedSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import { defaultsOf } from "@syla/kit/config";
 import { SylaError } from "@syla/kit/error";
 import { executionSettings } from "./config.ts";

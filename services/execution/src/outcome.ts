@@ -16,7 +16,7 @@ import type {
   Artifact as SandboxArtifact,
   Finished,
   RunRequestSchema,
-} from "@syla/contract/syla/sandbox/v1/sandbox";
+} from "@syla/contract/syla/sandbox/v1/runner";
 import type { SylaError } from "@syla/kit/error";
 import type { ExecutionConfig } from "./config.ts";
 import { chunkBytes } from "./output.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { OutputChunk } from "@syla/contract/syla/execution/v1/execution";
 import fc from "fast-check";
-import { chunkBytes, incompleteTail, OutputChunker, toChunk } from "./output.ts";
+import { chunkBytes, OutputChunker, toChunk } from "./output.ts";
 
 function collect(pieces: readonly Uint8Array[]): OutputChunk[] {
   const chunks: OutputChunk[] = [];
@@ -81,14 +81,6 @@ test("OutputChunker keeps the order of two streams, until a program switches a t
   assert.ok(chunks.length < 2400, `${chunks.length} chunks`);
   one.end();
   other.end();
-});
-
-test("incompleteTail() counts the bytes of a character that is not complete", () => {
-  assert.equal(incompleteTail(Buffer.from("abc")), 0);
-  assert.equal(incompleteTail(Buffer.from([0x61, 0xe2, 0x82])), 2);
-  assert.equal(incompleteTail(Buffer.from([0xf0])), 1);
-  assert.equal(incompleteTail(Buffer.from("€")), 0);
-  assert.equal(incompleteTail(Buffer.from([0x80, 0x80, 0x80, 0x80])), 0);
 });
 
 test("toChunk() keeps bytes that are not UTF-8 as bytes, and NUL as text", () => {

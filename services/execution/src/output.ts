@@ -3,6 +3,7 @@
 // within a few milliseconds goes together.
 import { isUtf8 } from "node:buffer";
 import { create } from "@bufbuild/protobuf";
+import { incompleteTail } from "@syla/kit/utf8";
 import { type OutputChunk, OutputChunkSchema } from "@syla/contract/syla/execution/v1/execution";
 
 export interface OutputChunkerOptions {
@@ -12,20 +13,6 @@ export interface OutputChunkerOptions {
   readonly lingerMs: number;
   /** Bytes beyond this go at once, in bytes. */
   readonly chunkBytesMax: number;
-}
-
-/** How many bytes at the end begin a character that is not complete: 0 to 3 (RFC 3629). */
-export function incompleteTail(bytes: Uint8Array): number {
-  const { length } = bytes;
-  for (let back = 1; back <= Math.min(3, length); back += 1) {
-    const byte = bytes[length - back] ?? 0;
-    if (byte < 0x80) return 0;
-    if (byte >= 0xc0) {
-      const needed = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-      return needed > back ? back : 0;
-    }
-  }
-  return 0;
 }
 
 /** Bytes as a chunk: text when they are UTF-8, else as they are. */

@@ -10,8 +10,8 @@ import {
 } from "@syla/contract/syla/repl/v1/repl";
 import type {
   ListLanguagesResponse as SandboxLanguages,
-  SandboxService,
-} from "@syla/contract/syla/sandbox/v1/sandbox";
+  RunnerService,
+} from "@syla/contract/syla/sandbox/v1/runner";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
@@ -22,7 +22,7 @@ import { chunkBytes } from "./output.ts";
 
 export interface ReplRpcOptions {
   readonly executions: Executions;
-  readonly sandbox: Client<typeof SandboxService>;
+  readonly sandbox: Client<typeof RunnerService>;
 }
 
 /** What a program wrote, in an event; undefined when the event is something else. */

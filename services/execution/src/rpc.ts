@@ -9,8 +9,8 @@ import {
 import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
 import type {
   ListLanguagesResponse as SandboxLanguages,
-  SandboxService,
-} from "@syla/contract/syla/sandbox/v1/sandbox";
+  RunnerService,
+} from "@syla/contract/syla/sandbox/v1/runner";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
@@ -24,7 +24,7 @@ import { checkSpec, type Maxima } from "./spec-rules.ts";
 export interface ExecutionRpcOptions {
   readonly executions: Executions;
   readonly history: History;
-  readonly sandbox: Client<typeof SandboxService>;
+  readonly sandbox: Client<typeof RunnerService>;
   readonly config: Maxima;
 }
 

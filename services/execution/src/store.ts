@@ -10,8 +10,8 @@ import {
 import { type ExecutionSpec, ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
 import { invariant } from "@syla/kit/assert";
 import { encodeByteaArray } from "@syla/kit/bytea-array";
-import type { Sql } from "@syla/kit/sql";
-import type { Comparison } from "@syla/kit/filter";
+import { deadInstance } from "@syla/kit/instances";
+import type { Row, Sql } from "@syla/kit/sql";
 
 /** An execution as it is to be written, with events that are not written yet. */
 export interface HistoryItem {
@@ -83,7 +83,7 @@ export async function readExecution(sql: Sql, id: string): Promise<Execution | u
   const rows = await sql.query("select record from executions where id = $1", [id], {
     name: "read_execution",
   });
-  return rows.map((row) => fromBinary(ExecutionSchema, blob(row, "record")))[0];
+  return rows.map(parseExecution)[0];
 }
 
 /** Reads events of an execution after a number, in order; all of them without a limit. */
@@ -102,43 +102,12 @@ export async function readEvents(
   return rows.map((row) => fromBinary(ExecutionEventSchema, blob(row, "event")));
 }
 
-export interface ListOptions {
-  readonly comparisons: readonly Comparison[];
-  /** Only those before this id; ids grow with time. */
-  readonly before: string | undefined;
-  readonly limit: number;
-}
-
-const columns: Readonly<Record<string, string>> = {
+/** Columns by the name that a filter has for them. */
+export const filterColumns: Readonly<Record<string, string>> = {
   status: "status",
   language: "language",
   errorType: "error_type",
 };
-
-/** Lists executions without output, newest first. */
-export async function listExecutions(sql: Sql, options: ListOptions): Promise<Execution[]> {
-  const values: unknown[] = [options.before ?? null, options.limit];
-  const conditions = options.comparisons.map(({ field, operator, value }) => {
-    values.push(value);
-    const test = operator === "=" ? "=" : "is distinct from";
-    const column = columns[field];
-    if (column !== undefined) return `and ${column} ${test} $${values.length}`;
-    values.push(field.slice("metadata.".length));
-    return `and metadata ->> $${values.length} ${test} $${values.length - 1}`;
-  });
-  const rows = await sql.query(
-    `select record from executions where ($1::uuid is null or id < $1) ${conditions.join(" ")}
-     order by id desc limit $2`,
-    values,
-  );
-  return rows.map((row) => fromBinary(ExecutionSchema, blob(row, "record")));
-}
-
-// A process is dead when it has not renewed itself for a while, by the database's clock.
-const ofDeadInstance = `instance_id <> $1 and not exists (
-  select 1 from instances
-  where instances.id = executions.instance_id
-    and instances.renewed_at > now() - $2 * interval '1 millisecond')`;
 
 /** Takes over the RUNNING executions of dead processes, with the number of their last event. */
 export async function takeRunning(
@@ -147,13 +116,13 @@ export async function takeRunning(
   deadMs: number,
 ): Promise<{ execution: Execution; eventCount: number }[]> {
   const rows = await sql.query(
-    `update executions set instance_id = $1 where status = 'RUNNING' and ${ofDeadInstance}
+    `update executions set instance_id = $1 where status = 'RUNNING' and ${deadInstance("executions")}
      returning record, (select coalesce(max(number), 0) from execution_events
                         where execution_id = executions.id) as event_count`,
     [instanceId, deadMs],
   );
   return rows.map((row) => ({
-    execution: fromBinary(ExecutionSchema, blob(row, "record")),
+    execution: parseExecution(row),
     eventCount: Number(row["event_count"]),
   }));
 }
@@ -166,33 +135,23 @@ export async function adoptPending(
 ): Promise<{ execution: Execution; spec: ExecutionSpec }[]> {
   const rows = await sql.query(
     `with adopted as (
-       update executions set instance_id = $1 where status = 'PENDING' and ${ofDeadInstance}
+       update executions set instance_id = $1 where status = 'PENDING' and ${deadInstance("executions")}
        returning id, record, spec)
      select record, spec from adopted order by id`,
     [instanceId, deadMs],
   );
   return rows.map((row) => ({
-    execution: fromBinary(ExecutionSchema, blob(row, "record")),
+    execution: parseExecution(row),
     spec: fromBinary(ExecutionSpecSchema, blob(row, "spec")),
   }));
 }
 
-/** Says that this process lives, and forgets processes that have not said so for a day. */
-export async function renewInstance(sql: Sql, instanceId: string): Promise<void> {
-  await sql.query(
-    `with forgotten as (delete from instances where renewed_at < now() - interval '1 day')
-     insert into instances (id) values ($1) on conflict (id) do update set renewed_at = now()`,
-    [instanceId],
-    { name: "renew_instance" },
-  );
+/** The execution of a row, without output. */
+export function parseExecution(row: Row): Execution {
+  return fromBinary(ExecutionSchema, blob(row, "record"));
 }
 
-/** Says that this process is gone. */
-export async function removeInstance(sql: Sql, instanceId: string): Promise<void> {
-  await sql.query("delete from instances where id = $1", [instanceId]);
-}
-
-function blob(row: Readonly<Record<string, unknown>>, column: string): Buffer {
+function blob(row: Row, column: string): Buffer {
   const value = row[column];
   invariant(Buffer.isBuffer(value), `the column ${column} holds bytes`);
   return value;

@@ -17,7 +17,7 @@ import {
   ListServicesResponseSchema,
   ServiceEventSchema,
 } from "@syla/contract/syla/registry/v1/registry";
-import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import fc from "fast-check";
 import { arbitraryJson } from "./arbitrary.test.ts";
 import { fieldWriter, toJsonText } from "./json.ts";

@@ -5,13 +5,13 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { RegistryService } from "@syla/contract/syla/registry/v1/registry";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
-import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import { createDispatcher } from "@syla/kit/dispatch";
 import { comments } from "./comments.ts";
 import { openApiDocument } from "./openapi.ts";
 import { restRoutes } from "./routes.ts";
 
-const services = [ExecutionService, ReplService, RegistryService, SandboxService];
+const services = [ExecutionService, ReplService, RegistryService, RunnerService];
 const dispatcher = createDispatcher(
   services.map((service) => ({
     service,
@@ -45,7 +45,7 @@ test("openApiDocument() is valid by a public validator", async () => {
 test("openApiDocument() describes every route, and none of an internal service", () => {
   const described = valuesOf(at(document, "paths")).flatMap(valuesOf);
   assert.equal(described.length, routes.length);
-  assert.ok(!JSON.stringify(document).includes("SandboxService"));
+  assert.ok(!JSON.stringify(document).includes("RunnerService"));
 });
 
 test("openApiDocument() says the contract's rules in keywords", () => {

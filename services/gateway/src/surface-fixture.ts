@@ -13,7 +13,7 @@ import {
   ListLanguagesResponseSchema,
 } from "@syla/contract/syla/execution/v1/execution";
 import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
-import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import type { CallContext } from "@syla/kit/call";
 import {
   createDispatcher,
@@ -106,7 +106,7 @@ async function* events(
 
 function sandbox(): Implementation {
   const refuse = () => Promise.reject(new SylaError("internal", "The inside is outside."));
-  return implement(SandboxService, {
+  return implement(RunnerService, {
     run: async function* () {
       yield await refuse();
     },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { ListExecutionsRequestSchema } from "@syla/contract/syla/execution/v1/execution";
-import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import { WatchServiceRequestSchema } from "@syla/contract/syla/registry/v1/registry";
 import { ExecuteRequestSchema } from "@syla/contract/syla/execution/v1/execution";
 import { SylaError } from "@syla/kit/error";

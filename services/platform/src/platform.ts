@@ -2,6 +2,9 @@
 // typed clients over in-memory dispatchers.
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
+import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type ExecutionServer, startExecution } from "@syla/execution";
 import { type Gateway, startGateway } from "@syla/gateway";
 import { present } from "@syla/kit/assert";
@@ -17,7 +20,7 @@ import type { Log } from "@syla/kit/log";
 import { createMetrics } from "@syla/kit/metrics";
 import { observe } from "@syla/kit/observe";
 import { validation } from "@syla/kit/validate";
-import { type SandboxServer, startSandbox } from "@syla/sandbox";
+import { type KeptServer, type SandboxServer, startSandbox } from "@syla/sandbox";
 import type { Configuration } from "./configuration.ts";
 
 export interface PlatformOptions {
@@ -35,11 +38,14 @@ export class Platform {
   readonly #metrics = createMetrics();
   /** One chain for all services: making a validator is not free. */
   readonly #interceptors: readonly Interceptor[];
-  readonly #health = createHealth({ services: [ExecutionService, ReplService] });
+  readonly #health = createHealth({
+    services: [ExecutionService, ReplService, SandboxService, ProcessService, FileService],
+  });
   #data: DataDirectory | undefined;
   #database: Database | undefined;
   #sandboxStarting: Promise<SandboxServer> | undefined;
   #sandbox: SandboxServer | undefined;
+  #kept: KeptServer | undefined;
   #execution: ExecutionServer | undefined;
   #gateway: Gateway | undefined;
 
@@ -83,6 +89,11 @@ export class Platform {
         name: "execution",
         start: () => this.#startExecution(),
         stop: () => this.#execution?.stop(),
+      },
+      {
+        name: "kept sandboxes",
+        start: () => this.#keepSandboxes(),
+        stop: () => this.#kept?.stop(),
       },
       {
         name: "gateway",
@@ -143,12 +154,25 @@ export class Platform {
     });
   }
 
+  async #keepSandboxes(): Promise<void> {
+    const database = present(this.#database, "the database");
+    const { instanceRenewMs, instanceDeadMs } = this.#options.configuration.execution;
+    this.#kept = await this.sandbox.keep({
+      database,
+      key: await installationKey(await database.schema("platform"), "page_token"),
+      clock: systemClock,
+      renewMs: instanceRenewMs,
+      deadMs: instanceDeadMs,
+    });
+  }
+
   async #startGateway(): Promise<void> {
     const own = createDispatcher([this.#health.implementation], this.#interceptors);
     const execution = present(this.#execution, "the execution service");
+    const kept = present(this.#kept, "the kept sandboxes");
     const { configuration, version, log } = this.#options;
     this.#gateway = await startGateway({
-      dispatcher: mergeDispatchers([execution.dispatcher, own]),
+      dispatcher: mergeDispatchers([execution.dispatcher, kept.dispatcher, own]),
       // Calls that outlast it are cancelled by the gateway, and their executions still have to end.
       config: { ...configuration.gateway, drainMs: this.#drainMs },
       version,

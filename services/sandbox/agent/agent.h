@@ -14,6 +14,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,16 @@ enum frame_type {
   FRAME_KILL = 7,
   FRAME_COLLECT = 8,
   FRAME_COLLECT_TREE = 9,
+  FRAME_KEEP = 10,
+  FRAME_START = 16,
+  FRAME_CONNECT = 17,
+  FRAME_LISTEN = 18,
+  FRAME_INPUT = 19,
+  FRAME_INPUT_END = 20,
+  FRAME_SIGNAL = 21,
+  FRAME_RESIZE = 22,
+  FRAME_GRANT = 23,
+  FRAME_CLOSE = 24,
 
   FRAME_READY = 128,
   FRAME_STARTED = 129,
@@ -50,6 +61,15 @@ enum frame_type {
   FRAME_TREE_FILE = 140,
   FRAME_TREE_DATA = 141,
   FRAME_TREE_END = 142,
+  FRAME_BEGUN = 144,
+  FRAME_REFUSED = 145,
+  FRAME_ACCEPTED = 146,
+  FRAME_OUTPUT = 147,
+  FRAME_OUTPUT_END = 148,
+  FRAME_EXITED = 149,
+  FRAME_INPUT_TAKEN = 150,
+  FRAME_INPUT_BROKEN = 151,
+  FRAME_RELEASED = 152,
 };
 
 /* Flags of EXEC: the payload goes on in the next EXEC frame (argv and env may exceed 64 KiB); the
@@ -95,7 +115,7 @@ size_t out_pending(void);
 /* Where the next frame's payload may be put directly, for out_room() bytes. */
 uint8_t *out_payload(void);
 /* Queues the frame whose payload was put at out_payload(). */
-void out_commit(uint8_t type, uint16_t process, size_t length);
+void out_commit(uint8_t type, uint8_t flags, uint16_t process, size_t length);
 void out_frame(uint8_t type, uint16_t process, const struct writer *w);
 /* Writes what the socket takes now. */
 void out_flush(void);
@@ -181,8 +201,27 @@ void lift_counted(void);
 void lower_counted(void);
 void prefer_as_victim(const char *path);
 
-/* run.c: one program at a time. */
-_Noreturn void serve(void);
+/* start.c */
+/* Where a program that did not start failed. */
+enum stage { STAGE_NONE, STAGE_FILES, STAGE_STREAMS, STAGE_DIRECTORY, STAGE_LIMITS, STAGE_EXECUTE };
+struct start {
+  struct limits limits;
+  char *directory;
+  struct program program;
+  bool by_fork; /* of the interpreter, and not executed */
+  bool terminal; /* its fd 0 is the terminal of its session */
+  int fd_count, fds[5]; /* what it has as fd 0 and so on */
+};
+struct start_failure {
+  enum stage stage;
+  int error;
+};
+/* Takes a frame of a request; true when it was the last, and all of it can be read. */
+bool start_collect(const struct frame *frame, struct reader *r);
+/* Reads limits, directory, argv and env, in the request's bytes; false when they are not there. */
+bool start_read(struct start *s, struct reader *r);
+/* The new process; -1 when it did not start, and why. */
+pid_t start_process(const struct start *s, struct start_failure *why);
 /* What a library that an interpreter has loaded can do: run programs by forks of it (python.c). */
 struct interpreter {
   pid_t (*fork)(void);
@@ -190,8 +229,17 @@ struct interpreter {
   void (*enter)(const struct program *program);
 };
 extern const struct interpreter *interpreter; /* NULL in a jail that is none's fork */
+
+/* run.c: one program at a time. */
+_Noreturn void serve(void);
 void run_stdin(const uint8_t *bytes, size_t length);
 void run_exec(const struct frame *frame);
 void run_kill(int signal);
+
+/* keep.c: many processes and connections at a time, in a jail that stays. */
+_Noreturn void keep(const sigset_t *open_mask);
+
+/* box.c: what the host asks of the files there. */
+int box_main(int argc, char **argv);
 
 #endif

@@ -173,7 +173,7 @@ static void send_artifact(uint16_t index, char *path, uint64_t max) {
     out_flush_all();
     uint64_t left = max - sent;
     ssize_t n = read(fd, out_payload(), left < PAYLOAD_BYTES_MAX ? left : PAYLOAD_BYTES_MAX);
-    if (n > 0) out_commit(FRAME_ARTIFACT_DATA, index, (size_t)n);
+    if (n > 0) out_commit(FRAME_ARTIFACT_DATA, 0, index, (size_t)n);
     if (n > 0) sent += (uint64_t)n;
     more = n > 0;
   }
@@ -220,7 +220,7 @@ static int send_tree_file(struct tree *t, int fd, const struct stat *about) {
     if (n <= 0) return n < 0 ? errno : 0;
     if ((uint64_t)n > t->bytes_left) return EFBIG;
     t->bytes_left -= (uint64_t)n;
-    out_commit(FRAME_TREE_DATA, 0, (size_t)n);
+    out_commit(FRAME_TREE_DATA, 0, 0, (size_t)n);
   }
 }
 

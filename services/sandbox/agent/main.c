@@ -8,6 +8,7 @@ int main(int argc, char **argv) {
   if (argc >= 2 && strcmp(argv[1], "spawn") == 0) return spawn_main(argc - 2, argv + 2);
   if (argc >= 2 && strcmp(argv[1], "init") == 0) return enter_main(argc - 2, argv + 2);
   if (argc == 2 && strcmp(argv[1], "serve") == 0) return serve_main();
+  if (argc >= 2 && strcmp(argv[1], "box") == 0) return box_main(argc - 2, argv + 2);
   if (argc >= 2 && strcmp(argv[1], "zygote") == 0) return zygote_main(argc - 2, argv + 2);
   fprintf(stderr, "usage: syla-agent spawn|init|zygote ...\n");
   return 64;

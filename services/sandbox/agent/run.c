@@ -17,27 +17,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EXEC_BYTES_MAX = 1024 * 1024, STRINGS_MAX = 65536 };
 enum exit_kind { KIND_EXITED = 0, KIND_SIGNALLED = 1, KIND_NOT_STARTED = 2 };
 enum reason { REASON_NONE, REASON_TIMEOUT, REASON_STDOUT, REASON_STDERR, REASON_KILLED };
-/* Where a program that did not start failed. */
-enum stage { STAGE_NONE, STAGE_FILES, STAGE_STREAMS, STAGE_DIRECTORY, STAGE_LIMITS, STAGE_EXECUTE };
-
 struct request {
   uint64_t wall_us, stdout_max, stderr_max;
-  struct limits limits;
-  bool stdin_uploaded, by_fork, held;
-  int held_fds[2]; /* what a held one has as fd 3 and 4 */
-  char *directory, **argv, **env;
+  bool stdin_uploaded, held;
+  struct start start;
 };
 
 struct stream {
@@ -46,6 +38,7 @@ struct stream {
 };
 
 static enum { IDLE, HELD, RUNNING, ENDING } state;
+static sigset_t open_mask; /* while it waits; SIGCHLD is blocked otherwise */
 static uint16_t process;
 static pid_t main_pid;
 static struct stream streams[2]; /* stdout, stderr */
@@ -58,9 +51,6 @@ static struct {
 static struct rusage before;
 static uint64_t held_us; /* CPU time of the main process that is not its program's */
 static int stdin_fd = -1;
-static uint8_t exec_bytes[EXEC_BYTES_MAX];
-static size_t exec_length;
-static char *strings[STRINGS_MAX];
 
 static uint64_t now_us(void) {
   struct timespec t;
@@ -89,108 +79,12 @@ void run_stdin(const uint8_t *bytes, size_t length) {
 
 /* ---- starting ---- */
 
-static char **read_strings(struct reader *r, size_t *used) {
-  uint32_t count = read_u32(r);
-  char **list = strings + *used;
-  if (count >= STRINGS_MAX - *used) r->bad = true;
-  for (uint32_t i = 0; i < count && !r->bad; i++) list[i] = read_string(r);
-  if (r->bad) return NULL;
-  list[count] = NULL;
-  *used += (size_t)count + 1;
-  return list;
-}
-
-static bool read_request(struct request *q) {
-  struct reader r = {.at = exec_bytes, .left = exec_length};
-  size_t used = 0;
-  q->wall_us = read_u64(&r);
-  q->stdout_max = read_u64(&r);
-  q->stderr_max = read_u64(&r);
-  q->limits.file_bytes = read_u64(&r);
-  q->limits.address_bytes = read_u64(&r);
-  q->limits.cpu_seconds = read_u32(&r);
-  q->limits.open_files = read_u32(&r);
-  q->limits.processes = read_u32(&r);
-  q->stdin_uploaded = read_u8(&r) != 0;
-  q->directory = read_string(&r);
-  q->argv = read_strings(&r, &used);
-  q->env = read_strings(&r, &used);
-  return !r.bad && q->argv[0] != NULL;
-}
-
-/* What the new process tells its parent, whose memory it shares until it executes. */
-static volatile struct {
-  enum stage stage;
-  int error;
-} child_failure;
-
-static _Noreturn void child_fail(enum stage stage) {
-  child_failure.stage = stage;
-  child_failure.error = errno;
-  _exit(127);
-}
-
-/* The child between vfork and execve: only system calls, and no global changed but the failure. */
-static _Noreturn void become_program(const struct request *q, const int fds[3]) {
-  struct sigaction normal = {.sa_handler = SIG_DFL};
-  for (int signal = 1; signal <= 64; signal++) sigaction(signal, &normal, NULL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  setsid();
-  for (int i = 0; i < 3; i++)
-    if (dup2(fds[i], i) != i) child_fail(STAGE_STREAMS);
-  for (int i = 0; i < 2 && q->held; i++)
-    if (dup2(q->held_fds[i], 3 + i) < 0) child_fail(STAGE_STREAMS);
-  syscall(SYS_close_range, q->held ? 5u : 3u, ~0u, 0u);
-  umask(022);
-  if (chdir(q->directory) != 0) child_fail(STAGE_DIRECTORY);
-  if (!set_limits(&q->limits)) child_fail(STAGE_LIMITS);
-  execve(q->argv[0], q->argv, q->env);
-  child_fail(STAGE_EXECUTE);
-}
-
-const struct interpreter *interpreter;
-
-static _Noreturn void child_say(const char *what) {
-  dprintf(2, "cannot start the program: %s: %s\n", what, strerror(errno));
-  _exit(127);
-}
-
-/* The same in a fork of the interpreter. It keeps the handlers of signals that the interpreter set
-   when it started. */
-static _Noreturn void become_interpreter(const struct request *q, const int fds[3]) {
-  struct sigaction normal = {.sa_handler = SIG_DFL};
-  sigaction(SIGCHLD, &normal, NULL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  setsid();
-  for (int i = 0; i < 3; i++)
-    if (dup2(fds[i], i) != i) child_say("streams");
-  syscall(SYS_close_range, 3u, ~0u, 0u);
-  umask(022);
-  if (chdir(q->directory) != 0) child_say(q->directory);
-  if (!set_limits(&q->limits)) child_say("limits");
-  /* Ours was not; an executed program is, and its own /proc entries are to be its own. */
-  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-  prefer_as_victim("/proc/self/oom_score_adj");
-  const struct program program = {.argv = q->argv, .env = q->env};
-  interpreter->enter(&program);
-  _exit(127);
-}
-
-/* vfork, since copying even this small address space costs more than everything else here. */
-static __attribute__((noinline)) pid_t start(const struct request *q, const int fds[3]) {
-  child_failure.stage = STAGE_NONE;
-  if (q->by_fork) {
-    pid_t forked = interpreter->fork();
-    if (forked == 0) become_interpreter(q, fds);
-    return forked;
-  }
-  pid_t pid = vfork();
-  if (pid == 0) become_program(q, fds);
-  return pid;
+static bool read_request(struct request *q, struct reader *r) {
+  q->wall_us = read_u64(r);
+  q->stdout_max = read_u64(r);
+  q->stderr_max = read_u64(r);
+  q->stdin_uploaded = read_u8(r) != 0;
+  return start_read(&q->start, r);
 }
 
 static void send_exit(enum exit_kind kind, enum stage stage, int code, const struct rusage *used) {
@@ -240,25 +134,27 @@ static void started(const struct request *q) {
 
 static void begin(struct request *q) {
   int out_pipe[2], err_pipe[2], input;
-  if (q->held) hold_make(q->held_fds, &input);
+  struct start *s = &q->start;
+  if (q->held) hold_make(&s->fds[3], &input);
   else input = take_stdin(q);
   if (input < 0 || !make_pipe(out_pipe) || !make_pipe(err_pipe))
     fail("exec", "cannot make the program's streams");
-  const int fds[3] = {input, out_pipe[1], err_pipe[1]};
+  s->fds[0] = input;
+  s->fds[1] = out_pipe[1];
+  s->fds[2] = err_pipe[1];
+  s->fd_count = q->held ? 5 : 3;
   getrusage(RUSAGE_CHILDREN, &before);
   started_us = now_us();
-  main_pid = start(q, fds);
-  int error = errno;
+  struct start_failure failure;
+  main_pid = start_process(s, &failure);
   close(input);
   close(out_pipe[1]);
   close(err_pipe[1]);
-  if (q->held) close(q->held_fds[0]);
-  if (main_pid < 0 || child_failure.stage != STAGE_NONE) {
-    if (main_pid > 0) waitpid(main_pid, NULL, 0);
+  if (q->held) close(s->fds[3]);
+  if (main_pid < 0) {
     close(out_pipe[0]);
     close(err_pipe[0]);
-    if (main_pid < 0) not_started(STAGE_EXECUTE, error);
-    else not_started(child_failure.stage, child_failure.error);
+    not_started(failure.stage, failure.error);
     return;
   }
   streams[0].fd = out_pipe[0];
@@ -270,16 +166,11 @@ static void begin(struct request *q) {
   } else {
     started(q);
   }
-  if (q->by_fork) return; /* it does so itself */
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/oom_score_adj", main_pid);
-  prefer_as_victim(path);
 }
 
 static void release(const struct request *q) {
-  const struct program program = {.argv = q->argv, .env = q->env};
   started_us = now_us();
-  held_us = hold_release(&program);
+  held_us = hold_release(&q->start.program);
   started(q);
 }
 
@@ -287,16 +178,14 @@ void run_exec(const struct frame *frame) {
   errno = EPROTO;
   bool releases = (frame->flags & FLAG_RELEASE) != 0;
   if (state != (releases ? HELD : IDLE)) fail("exec", "a program is running");
-  if (frame->length > EXEC_BYTES_MAX - exec_length) fail("exec", "arguments are too long");
-  memcpy(exec_bytes + exec_length, frame->payload, frame->length);
-  exec_length += frame->length;
-  if (frame->flags & FLAG_MORE) return;
+  struct reader r;
+  if (!start_collect(frame, &r)) return;
   struct request q;
-  bool whole = read_request(&q);
-  exec_length = 0;
+  memset(&q, 0, sizeof q);
+  bool whole = read_request(&q, &r);
   q.held = (frame->flags & FLAG_HOLD) != 0;
-  q.by_fork = (frame->flags & FLAG_FORK) != 0;
-  if (!whole || (q.by_fork && interpreter == NULL)) fail("exec", "cannot read the request");
+  q.start.by_fork = (frame->flags & FLAG_FORK) != 0;
+  if (!whole || (q.start.by_fork && interpreter == NULL)) fail("exec", "cannot read the request");
   process = frame->process;
   reason = REASON_NONE;
   result.rss_kib = 0;
@@ -397,7 +286,7 @@ static void forward(int which) {
     return;
   }
   size_t taken = (uint64_t)n < s->left ? (size_t)n : (size_t)s->left;
-  if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, process, taken);
+  if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, 0, process, taken);
   s->left -= taken;
   if (taken == (size_t)n) return;
   /* The program may have ended on its own with the excess still in the pipe: it is told the same.
@@ -423,6 +312,10 @@ static void handle_frame(const struct frame *frame) {
       if (frame->type == FRAME_COLLECT) collect(&r);
       else collect_tree(&r);
       break;
+    case FRAME_KEEP:
+      errno = EPROTO;
+      if (state != IDLE) fail("keep", "a program is running");
+      keep(&open_mask);
     default: errno = EPROTO; fail("frame", "unknown type");
   }
 }
@@ -453,7 +346,7 @@ static void nothing_to_do(int signal) { (void)signal; }
 _Noreturn void serve(void) {
   /* SIGCHLD is let in only inside ppoll, so it cannot fall between a check and the wait. */
   struct sigaction child = {.sa_handler = nothing_to_do}, ignore = {.sa_handler = SIG_IGN};
-  sigset_t blocked, open_mask;
+  sigset_t blocked;
   sigemptyset(&open_mask);
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGCHLD);

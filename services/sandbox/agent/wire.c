@@ -105,12 +105,12 @@ uint8_t *out_payload(void) {
   return out + out_to + HEADER_BYTES;
 }
 
-void out_commit(uint8_t type, uint16_t process, size_t length) {
+void out_commit(uint8_t type, uint8_t flags, uint16_t process, size_t length) {
   uint8_t *header = out + out_to;
   uint32_t length32 = (uint32_t)length;
   memcpy(header, &length32, 4);
   header[4] = type;
-  header[5] = 0;
+  header[5] = flags;
   memcpy(header + 6, &process, 2);
   out_to += HEADER_BYTES + length;
 }
@@ -120,7 +120,7 @@ void out_frame(uint8_t type, uint16_t process, const struct writer *w) {
   while (OUT_BYTES_MAX - out_pending() < HEADER_BYTES + length) out_flush_all();
   uint8_t *payload = out_payload();
   if (length > 0) memcpy(payload, w->bytes, length);
-  out_commit(type, process, length);
+  out_commit(type, 0, process, length);
 }
 
 void out_flush(void) {

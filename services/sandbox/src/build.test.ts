@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { LimitsSchema, RunRequestSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { LimitsSchema, RunRequestSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import { present } from "@syla/kit/assert";
 import { CallContext } from "@syla/kit/call";
 import { defaultsOf } from "@syla/kit/config";

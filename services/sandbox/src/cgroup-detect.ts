@@ -23,8 +23,11 @@ export type CgroupLayout =
     }
   | { readonly kind: "none"; readonly reason: string };
 
-/** The v1 controllers that a jail uses; memory and pids are the ones it cannot do without. */
-export const CONTROLLERS = ["memory", "pids", "cpu", "cpuacct"] as const;
+/**
+ * The v1 controllers that a jail uses; memory and pids are the ones it cannot do without. The freezer is first because
+ * what a dead platform left frozen has to be thawed before it can be ended.
+ */
+export const CONTROLLERS = ["freezer", "memory", "pids", "cpu", "cpuacct"] as const;
 export type Controller = (typeof CONTROLLERS)[number];
 
 interface Mount {

@@ -17,6 +17,7 @@ import {
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Controller } from "./cgroup-detect.ts";
+import { freezeGroup } from "./cgroup-freeze.ts";
 
 export interface CgroupLimits {
   /** Everything charged to the run: its processes, its disk (a tmpfs), its sockets. No swap. */
@@ -36,6 +37,12 @@ export interface CgroupUsage {
   readonly ioBytes?: number;
 }
 
+/** What a group uses at a moment. */
+export interface CgroupNow {
+  readonly memoryBytes: number;
+  readonly pids: number;
+}
+
 export interface Group {
   readonly launchArguments: readonly string[];
   readonly limit: (limits: CgroupLimits) => void;
@@ -46,6 +53,9 @@ export interface Group {
   readonly cpuUs: () => number;
   /** Whether no process is in it, not even one that is dead but not yet reaped. */
   readonly empty: () => boolean;
+  readonly now: () => CgroupNow;
+  /** Stops all of it where it is, or lets it go on; undefined where that cannot be done. */
+  readonly freeze: ((frozen: boolean) => Promise<void>) | undefined;
   /** SIGKILL to all of it. */
   readonly kill: () => void;
   /**
@@ -111,24 +121,30 @@ const makeDirectory = (directory: string): void => {
 const quotaUs = (cpus: number | undefined): number =>
   cpus === undefined || cpus >= availableParallelism() ? -1 : Math.round(cpus * CPU_PERIOD_US);
 
+/** The files of a v1 group that are read again and again. */
+const holdFiles = (directories: ReadonlyMap<Controller, string>) => {
+  const hold = (controller: Controller, name: string, flags = "r"): number | undefined => {
+    const file = join(directories.get(controller) ?? "", name);
+    return directories.has(controller) && existsSync(file) ? openSync(file, flags) : undefined;
+  };
+  return {
+    cpu: hold("cpuacct", "cpuacct.usage"),
+    peak: hold("memory", "memory.max_usage_in_bytes", "r+"),
+    charged: hold("memory", "memory.usage_in_bytes"),
+    oom: hold("memory", "memory.oom_control"),
+    pids: hold("pids", "pids.events"),
+    tasks: hold("pids", "pids.current"),
+  };
+};
+
 /** One directory per controller; recycled, since counters can be reset or compared. */
 export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group => {
   for (const directory of directories.values()) makeDirectory(directory);
   const directory = (controller: Controller): string | undefined => directories.get(controller);
   const memory = directory("memory") ?? "";
   const pids = directory("pids") ?? "";
-  const hold = (base: string | undefined, name: string, flags = "r"): number | undefined =>
-    base !== undefined && existsSync(join(base, name))
-      ? openSync(join(base, name), flags)
-      : undefined;
-  const held = {
-    cpu: hold(directory("cpuacct"), "cpuacct.usage"),
-    peak: hold(memory, "memory.max_usage_in_bytes", "r+"),
-    charged: hold(memory, "memory.usage_in_bytes"),
-    oom: hold(memory, "memory.oom_control"),
-    pids: hold(pids, "pids.events"),
-    tasks: hold(pids, "pids.current"),
-  };
+  const freezer = directory("freezer");
+  const held = holdFiles(directories);
   const read = (fd: number | undefined): string => (fd === undefined ? "" : readOpen(fd));
   const counters = () => ({
     cpuUs: Math.round(Number(read(held.cpu)) / 1000),
@@ -168,6 +184,11 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     // The kernel counts them; a list of them, in each hierarchy, would take ten times as long.
     empty: () => Number(read(held.tasks)) === 0,
     cpuUs: () => Math.round(Number(read(held.cpu)) / 1000) - base.cpuUs,
+    now: () => ({
+      memoryBytes: Number(read(held.charged)),
+      pids: Number(read(held.tasks)),
+    }),
+    freeze: freezer === undefined ? undefined : (frozen) => freezeGroup(freezer, frozen),
     kill: () => killAll(memory),
     reset: () => Number(read(held.charged)) <= LEFT_BYTES_MAX,
     remove: () => {
@@ -248,6 +269,11 @@ export const openGroupV2 = (directory: string, admitted?: number): Group => {
     },
     empty: () => processesOf(directory).length === 0,
     cpuUs: () => cpuUs() - baseCpuUs,
+    now: () => ({
+      memoryBytes: Number(read("memory.current")),
+      pids: Number(read("pids.current")),
+    }),
+    freeze: (frozen) => freezeGroup(directory, frozen),
     kill: () => {
       if (!existsSync(join(directory, "cgroup.kill"))) return killAll(directory); // before 5.14
       writeFileSync(join(directory, "cgroup.kill"), "1");

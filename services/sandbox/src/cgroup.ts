@@ -14,6 +14,7 @@ import { CONTROLLERS, type CgroupPaths, detectCgroups } from "./cgroup-detect.ts
 import type { CgroupLayout, Controller } from "./cgroup-detect.ts";
 import {
   type CgroupLimits,
+  type CgroupNow,
   type CgroupUsage,
   type Group,
   admitUser,
@@ -23,10 +24,11 @@ import {
   processesOf,
   removeDirectory,
 } from "./cgroup-group.ts";
+import { thawGroup } from "./cgroup-freeze.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { isPrivileged, UID_BASE } from "./root.ts";
 
-export type { CgroupLimits, CgroupUsage } from "./cgroup-group.ts";
+export type { CgroupLimits, CgroupNow, CgroupUsage } from "./cgroup-group.ts";
 
 /** What to do where limits cannot be had; also shown by `syla doctor`. */
 export const CGROUP_REMEDY =
@@ -65,6 +67,9 @@ export interface CgroupSlot {
   readonly usage: () => CgroupUsage;
   /** Of usage() the one number that is asked for while a program runs. */
   readonly cpuUs: () => number;
+  readonly now: () => CgroupNow;
+  /** Stops all of it where it is, or lets it go on; undefined where that cannot be done. */
+  readonly freeze: ((frozen: boolean) => Promise<void>) | undefined;
   readonly kill: () => void;
   /** Waits until it is empty (killing what is left) and gives it back. */
   readonly release: () => Promise<void>;
@@ -228,6 +233,7 @@ const removeAll = async (parent: string): Promise<void> => {
   // A process shown as 0 lives in a pid namespace that we do not see, and so may its platform.
   if (directories.some((directory) => processesOf(directory).includes(0))) return;
   for (const directory of directories) {
+    thawGroup(directory);
     await emptied({
       kill: () => killAll(directory),
       empty: () => processesOf(directory).length === 0,
@@ -254,6 +260,8 @@ const noGroup = (): Group => ({
   usage: () => NO_USAGE,
   empty: () => true,
   cpuUs: () => 0,
+  now: () => ({ memoryBytes: 0, pids: 0 }),
+  freeze: undefined,
   kill: () => {},
   reset: () => true,
   remove: () => {},
@@ -286,6 +294,8 @@ const slotOf = ({ index, group, limits, rlimits, release }: SlotOptions): Cgroup
     launchArguments: group.launchArguments,
     usage: group.usage,
     cpuUs: group.cpuUs,
+    now: group.now,
+    freeze: group.freeze,
     kill: group.kill,
     release,
   };

@@ -115,6 +115,55 @@ export const sandboxSettings = defineSettings({
     defaultNote: "an eighth of the memory, at most 1 GiB",
     description: "No further jail is made in advance while those that wait take more than this.",
   },
+  keptMax: {
+    key: "sandbox.kept_max",
+    type: "int",
+    min: 0,
+    max: 4000,
+    default: 500,
+    description:
+      "How many sandboxes may be kept at one time; one more is refused with `sandboxes_full`.",
+  },
+  keptLifetimeMs: {
+    key: "sandbox.kept_lifetime",
+    type: "duration",
+    min: 1000,
+    max: 86_400_000,
+    default: 300_000,
+    description: "How long a sandbox stays, unless it is asked for longer or extended.",
+  },
+  keptMemoryBytes: {
+    key: "sandbox.kept_memory",
+    type: "bytes",
+    min: 16 * 1024 ** 2,
+    default: gibibyte,
+    description:
+      "How much memory a sandbox may use, its disk included, unless it is asked for otherwise.",
+  },
+  keptPids: {
+    key: "sandbox.kept_pids",
+    type: "int",
+    min: 8,
+    max: 32_768,
+    default: 512,
+    description:
+      "How many processes and threads a sandbox may have, unless it is asked for otherwise.",
+  },
+  keptDiskBytes: {
+    key: "sandbox.kept_disk",
+    type: "bytes",
+    min: 65_536,
+    default: gibibyte / 4,
+    description: "How much fits on a sandbox's disk, unless it is asked for otherwise.",
+  },
+  processOutputBytes: {
+    key: "sandbox.process_output",
+    type: "bytes",
+    min: 65_536,
+    default: 1024 ** 2,
+    description:
+      "How much of each process's last output is held for those who come back to it. Who follows along misses nothing, whatever this is.",
+  },
 });
 
 export type SandboxConfig = ConfigOf<typeof sandboxSettings>;

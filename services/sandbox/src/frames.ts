@@ -22,6 +22,7 @@ const TO_AGENT = {
   kill: 7,
   collect: 8,
   collectTree: 9,
+  keep: 10,
 } as const;
 
 const FROM_AGENT = {
@@ -56,12 +57,12 @@ const header = (type: number, length: number, flags: number, process: number): B
   return bytes;
 };
 
-const frame = (type: number, payload: Uint8Array, process = 0, flags = 0): Uint8Array[] => [
+export const frame = (type: number, payload: Uint8Array, process = 0, flags = 0): Uint8Array[] => [
   header(type, payload.length, flags, process),
   payload,
 ];
 
-const u32 = (value: number): Buffer => {
+export const u32 = (value: number): Buffer => {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32LE(value, 0);
   return bytes;
@@ -80,7 +81,7 @@ const text = (value: string): Buffer => {
 };
 
 /** `data` in pieces that fit a frame each, without copying. */
-const pieces = (type: number, data: Uint8Array, process = 0): Uint8Array[] => {
+export const pieces = (type: number, data: Uint8Array, process = 0): Uint8Array[] => {
   const frames: Uint8Array[] = [];
   for (let at = 0; at < data.length; at += PAYLOAD_BYTES_MAX) {
     frames.push(...frame(type, data.subarray(at, at + PAYLOAD_BYTES_MAX), process));
@@ -125,20 +126,34 @@ export interface ExecRequest {
   readonly start: keyof typeof START_FLAGS;
 }
 
-/** STDIN frames if there is any, then EXEC, in as many frames as argv and env need. */
-export const execFrames = (request: ExecRequest): Uint8Array[] => {
+/** What a program is started with, and held to. */
+export type StartRequest = Pick<
+  ExecRequest,
+  | "argv"
+  | "env"
+  | "directory"
+  | "fileBytes"
+  | "addressBytes"
+  | "cpuSeconds"
+  | "openFiles"
+  | "processes"
+>;
+
+/** The frames of a request that ends with what is started, in as many as argv and env need. */
+export const startFrames = (
+  { type, process, flags }: { type: number; process: number; flags: number },
+  before: readonly Buffer[],
+  request: StartRequest,
+): Uint8Array[] => {
   const env = Object.entries(request.env).map(([name, value]) => text(`${name}=${value}`));
   const argv = request.argv.map(text);
   const payload = Buffer.concat([
-    u64(request.wallUs),
-    u64(request.stdoutBytes),
-    u64(request.stderrBytes),
+    ...before,
     u64(request.fileBytes),
     u64(request.addressBytes),
     u32(request.cpuSeconds),
     u32(request.openFiles),
     u32(request.processes),
-    Buffer.from([request.stdin === undefined ? 0 : 1]),
     text(request.directory),
     u32(argv.length),
     ...argv,
@@ -148,14 +163,29 @@ export const execFrames = (request: ExecRequest): Uint8Array[] => {
   if (payload.length > EXEC_BYTES_MAX) {
     throw new FrameError(`Cannot execute: arguments and environment take ${payload.length} bytes`);
   }
-  const start = START_FLAGS[request.start];
-  const frames = request.stdin ? pieces(TO_AGENT.stdin, request.stdin, request.process) : [];
+  const frames: Uint8Array[] = [];
   for (let at = 0; at < payload.length; at += PAYLOAD_BYTES_MAX) {
     const more = at + PAYLOAD_BYTES_MAX < payload.length ? FLAG_MORE : 0;
     const piece = payload.subarray(at, at + PAYLOAD_BYTES_MAX);
-    frames.push(...frame(TO_AGENT.exec, piece, request.process, more | start));
+    frames.push(...frame(type, piece, process, more | flags));
   }
   return frames;
+};
+
+/** STDIN frames if there is any, then EXEC. */
+export const execFrames = (request: ExecRequest): Uint8Array[] => {
+  const { process, stdin, start } = request;
+  const before = [
+    u64(request.wallUs),
+    u64(request.stdoutBytes),
+    u64(request.stderrBytes),
+    Buffer.from([stdin === undefined ? 0 : 1]),
+  ];
+  const head = { type: TO_AGENT.exec, process, flags: START_FLAGS[start] };
+  return [
+    ...(stdin ? pieces(TO_AGENT.stdin, stdin, process) : []),
+    ...startFrames(head, before, request),
+  ];
 };
 
 /** Signal 9 ends everything in the jail but the agent; another goes to the main process. */
@@ -244,7 +274,7 @@ export type AgentFrame =
     };
 
 /** Reads a payload field by field; every read checks that the field is there. */
-const fields = (payload: Buffer) => {
+export const fields = (payload: Buffer) => {
   let at = 0;
   const take = (length: number): Buffer => {
     if (at + length > payload.length) throw new FrameError("A frame is shorter than its fields");
@@ -273,7 +303,7 @@ const fields = (payload: Buffer) => {
   };
 };
 
-const oneOf = <T>(values: readonly T[], index: number): T => {
+export const oneOf = <T>(values: readonly T[], index: number): T => {
   const value = values[index];
   if (value === undefined) throw new FrameError(`Unknown code ${index} in a frame`);
   return value;
@@ -369,7 +399,7 @@ const DATA: ReadonlySet<number> = new Set([
   ...[FROM_AGENT.stdout, FROM_AGENT.stderr, FROM_AGENT.artifactData, FROM_AGENT.treeData],
 ]);
 
-const parseFrame = (type: number, process: number, payload: Buffer): AgentFrame => {
+export const parseFrame = ({ type, process, payload }: RawFrame): AgentFrame => {
   if (payload.length === 0 && DATA.has(type)) throw new FrameError("A data frame without a byte");
   switch (type) {
     case FROM_AGENT.ready:
@@ -407,13 +437,24 @@ const parseFrame = (type: number, process: number, payload: Buffer): AgentFrame 
   }
 };
 
+/** From here on the jail is spoken to as in keep-frames.ts. */
+export const keepFrame = (): Uint8Array[] => frame(TO_AGENT.keep, new Uint8Array(0));
+
+/** A frame whose payload nobody has looked at. */
+export interface RawFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly process: number;
+  readonly payload: Buffer;
+}
+
 /**
  * A function to be fed what the socket gives, in pieces cut anywhere; it calls `onFrame` for each
  * whole frame and throws FrameError at the first that breaks the protocol. It holds at most one
  * frame. Data in frames is a view of what was fed, valid for as long as it is held.
  */
-export const createFrameParser = (
-  onFrame: (frame: AgentFrame) => void,
+export const createFrameReader = (
+  onFrame: (frame: RawFrame) => void,
 ): ((chunk: Buffer) => void) => {
   let held: Buffer | undefined;
   return (chunk) => {
@@ -425,10 +466,19 @@ export const createFrameParser = (
       if (length > PAYLOAD_BYTES_MAX) throw new FrameError(`A frame of ${length} bytes`);
       const end = at + HEADER_BYTES + length;
       if (end > bytes.length) break;
-      const payload = bytes.subarray(at + HEADER_BYTES, end);
-      onFrame(parseFrame(bytes.readUInt8(at + 4), bytes.readUInt16LE(at + 6), payload));
+      onFrame({
+        type: bytes.readUInt8(at + 4),
+        flags: bytes.readUInt8(at + 5),
+        process: bytes.readUInt16LE(at + 6),
+        payload: bytes.subarray(at + HEADER_BYTES, end),
+      });
       at = end;
     }
     if (at < bytes.length) held = bytes.subarray(at);
   };
 };
+
+/** The same for a jail that runs one program, with what its frames say. */
+export const createFrameParser = (
+  onFrame: (frame: AgentFrame) => void,
+): ((chunk: Buffer) => void) => createFrameReader((raw) => onFrame(parseFrame(raw)));

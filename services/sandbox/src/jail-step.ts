@@ -1,6 +1,6 @@
 /** One program run in a jail: what is asked, and what is known when it has ended. */
 import type { CgroupSlot, CgroupUsage } from "./cgroup.ts";
-import type { ExecRequest, JailUsage, ProgramEnd } from "./frames.ts";
+import type { ExecRequest, JailUsage, ProgramEnd, StartRequest } from "./frames.ts";
 import type { HostCause } from "./jail-outcome.ts";
 import { WORK_DIRECTORY } from "./root.ts";
 
@@ -59,6 +59,21 @@ export const DEFAULT_ENVIRONMENT: Readonly<Record<string, string>> = {
 
 const OPEN_FILES_DEFAULT = 1_024;
 
+/** What each process of a program is held to by rlimits; 0 leaves one as it is. */
+export type ProcessLimits = Omit<StartRequest, "argv" | "env" | "directory">;
+
+export const processLimitsOf = (
+  slot: Pick<CgroupSlot, "rlimits" | "limits">,
+  { fileBytes, openFiles, cpuMs }: Pick<StepLimits, "fileBytes" | "openFiles" | "cpuMs">,
+): ProcessLimits => ({
+  fileBytes: fileBytes ?? 0,
+  openFiles: openFiles ?? OPEN_FILES_DEFAULT,
+  // A process alone that reaches it gets SIGXCPU; the sum over processes is watchCpu's.
+  cpuSeconds: cpuMs === undefined ? 0 : Math.ceil(cpuMs / 1000),
+  addressBytes: slot.rlimits ? slot.limits.memoryBytes : 0,
+  processes: slot.rlimits ? slot.limits.pids : 0,
+});
+
 export interface RequestOptions {
   readonly step: Step;
   readonly slot: CgroupSlot;
@@ -75,11 +90,6 @@ export const requestOf = ({ step, slot, process }: RequestOptions): ExecRequest 
   wallUs: Math.max(1, Math.round(step.limits.wallMs * 1000)),
   stdoutBytes: step.limits.stdoutBytes,
   stderrBytes: step.limits.stderrBytes,
-  fileBytes: step.limits.fileBytes ?? 0,
-  openFiles: step.limits.openFiles ?? OPEN_FILES_DEFAULT,
-  // A process alone that reaches it gets SIGXCPU; the sum over processes is watchCpu's.
-  cpuSeconds: step.limits.cpuMs === undefined ? 0 : Math.ceil(step.limits.cpuMs / 1000),
-  addressBytes: slot.rlimits ? slot.limits.memoryBytes : 0,
-  processes: slot.rlimits ? slot.limits.pids : 0,
+  ...processLimitsOf(slot, step.limits),
   start: step.start ?? "execute",
 });

@@ -8,6 +8,7 @@
  * inside (../agent) enforces wall time and output; this side watches what an agent could be kept
  * from watching, and believes the agent nothing that does not parse.
  */
+import { Channels } from "./channels.ts";
 import { type Artifact, Collection } from "./jail-artifacts.ts";
 import { watchCpu } from "./jail-cpu.ts";
 import type { HostCause } from "./jail-outcome.ts";
@@ -23,10 +24,12 @@ import {
   type WantedTree,
   collectFrame,
   collectTreeFrame,
-  createFrameParser,
+  createFrameReader,
   execFrames,
   fileFrames,
+  keepFrame,
   killFrame,
+  parseFrame,
   setupFrame,
 } from "./frames.ts";
 import { type JailRoot, UID_BASE } from "./root.ts";
@@ -94,6 +97,7 @@ export class Jail {
   #state: "opening" | "idle" | "closed" = "opening";
   #running: Running | undefined;
   #collection: Collection | TreeCollection | undefined;
+  #channels: Channels | undefined;
   #closing: Promise<void> | undefined;
   #agentError: string | undefined;
   /** Why it is closed, if it is. */
@@ -190,6 +194,16 @@ export class Jail {
     return gathered.finally(() => clearTimeout(timer));
   }
 
+  /** From here on it stays, for many processes at a time; only when it is ready and has run nothing. */
+  keep(): Channels {
+    this.#assertFree("keep");
+    const channels = new Channels((frames) => this.#send(frames));
+    this.#channels = channels;
+    if (this.alive) this.#send(keepFrame());
+    else channels.end(new Error("The jail has ended"));
+    return channels;
+  }
+
   /** Stops reading output: the program then blocks when its pipes are full. */
   pause(): void {
     this.#process.socket.pause();
@@ -228,7 +242,8 @@ export class Jail {
   }
 
   #assertFree(what: string): void {
-    if (this.#running || this.#collection) throw new Error(`Cannot ${what}: the jail is busy`);
+    if (this.#running || this.#collection || this.#channels)
+      throw new Error(`Cannot ${what}: the jail is busy`);
   }
 
   #send(frames: readonly Uint8Array[]): void {
@@ -241,7 +256,10 @@ export class Jail {
 
   #listen(): void {
     const { socket, exited } = this.#process;
-    const parse = createFrameParser((frame) => this.#onFrame(frame));
+    const parse = createFrameReader((raw) => {
+      if (this.#channels === undefined) this.#onFrame(parseFrame(raw));
+      else if (this.#state !== "closed") this.#channels.take(raw);
+    });
     socket.on("data", (chunk: Buffer) => {
       this.#heardMs = performance.now();
       try {
@@ -309,6 +327,7 @@ export class Jail {
     this.#finish({ cause: this.#running?.cause ?? cause, detail });
     this.#collection?.abandon(detail);
     this.#collection = undefined;
+    this.#channels?.end(new Error(`The jail ended: ${detail}`));
     this.#process.socket.destroy();
     // An agent that runs a program may not be listening.
     if (killed || cause === "internal") this.#process.kill();

@@ -23,8 +23,25 @@ export interface JailsOptions {
   readonly log: Log;
 }
 
+/** Of a language what decides which jail its programs get. */
+export type JailLanguage = Pick<
+  Language,
+  | "name"
+  | "version"
+  | "binds"
+  | "env"
+  | "zygote"
+  | "held"
+  | "run"
+  | "preload"
+  | "heldEnv"
+  | "heldDirectory"
+>;
+
 export interface JailRequest {
-  readonly language: Language;
+  readonly language: JailLanguage;
+  /** It stays, so that no interpreter is to wait in it for one program. */
+  readonly stays?: boolean;
   readonly limits: CgroupLimits;
   readonly diskBytes: number;
 }
@@ -53,7 +70,7 @@ function plainSpec(binds: Language["binds"]): ZygoteSpec {
  * How an interpreter is started that waits for a program. The memory limit is told to some when they start, so that it
  * decides which one fits.
  */
-export function heldOf(language: Language, { memoryBytes }: CgroupLimits): OpenRequest["held"] {
+export function heldOf(language: JailLanguage, { memoryBytes }: CgroupLimits): OpenRequest["held"] {
   const { held, run, env, preload, heldEnv, heldDirectory } = language;
   if (held === undefined) return undefined;
   const [file, ...args] = held;
@@ -121,7 +138,7 @@ export class Jails {
     await this.#zygotes.close();
   }
 
-  #spec({ name, version, binds, env, zygote }: Language): ZygoteSpec {
+  #spec({ name, version, binds, env, zygote }: JailLanguage): ZygoteSpec {
     const { warmInterpreters } = this.#options.config;
     if (zygote === undefined || !warmInterpreters) return plainSpec(binds);
     const modules = name === "python" ? this.#options.config.pythonPreload : [];
@@ -135,10 +152,10 @@ export class Jails {
     };
   }
 
-  #shelf({ language, limits, diskBytes }: JailRequest) {
+  #shelf({ language, limits, diskBytes, stays = false }: JailRequest) {
     const spec = this.#spec(language);
     const wanted = { spec, limits, diskBytes };
-    const held = this.#holds(language) ? heldOf(language, limits) : undefined;
+    const held = !stays && this.#holds(language) ? heldOf(language, limits) : undefined;
     const kind = held === undefined ? spec.key : `${spec.key} ${held.argv.join(" ")}`;
     return {
       kind: `${kind} ${diskBytes}`,
@@ -165,7 +182,7 @@ export class Jails {
   }
 
   /** Limits of processes are set when one is executed, which is before those of its program are known. */
-  #holds({ preload }: Language): boolean {
+  #holds({ preload }: JailLanguage): boolean {
     const { config, cgroups, root } = this.#options;
     return (
       config.warmInterpreters && cgroups.kind !== "rlimit" && (root.gate || preload === undefined)

@@ -1,9 +1,14 @@
 // The sandbox service's composition root.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { Clock } from "@syla/kit/clock";
+import type { Database } from "@syla/kit/database";
 import { createDispatcher, type Dispatcher, type Interceptor } from "@syla/kit/dispatch";
+import { uuidv7 } from "@syla/kit/id";
+import { keepInstance } from "@syla/kit/instances";
 import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
+import { createPageTokens } from "@syla/kit/page-token";
 import { buildAgent } from "./agent-build.ts";
 import { BuildCache } from "./build-cache.ts";
 import { openCgroups } from "./cgroup.ts";
@@ -13,8 +18,12 @@ import { Jails } from "./jails.ts";
 import { openSpawner } from "./jail-spawner.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
+import { fileRpc } from "./file-rpc.ts";
+import { processRpc } from "./process-rpc.ts";
+import { sandboxRpc } from "./sandbox-rpc.ts";
+import { Sandboxes } from "./sandboxes.ts";
 import { prepareRoot } from "./root.ts";
-import { sandboxRpc } from "./rpc.ts";
+import { runnerRpc } from "./runner-rpc.ts";
 import { Runner } from "./run.ts";
 import { seccompFilter } from "./seccomp.ts";
 
@@ -39,9 +48,27 @@ export interface SandboxServer {
   /** Why no code can be run on this host; undefined when it can. */
   readonly unavailable: string | undefined;
   readonly languages: () => readonly LanguageReport[];
+  /** Serves sandboxes that stay, from when there is a database. */
+  keep(options: KeepOptions): Promise<KeptServer>;
   /** Runs each language's first program; resolves when those that are ready had theirs. */
   runFirst(): Promise<void>;
   /** Ends what runs; resolves when nothing is left of it. */
+  stop(): Promise<void>;
+}
+
+export interface KeepOptions {
+  readonly database: Database;
+  /** The installation's key, 32 bytes or more. */
+  readonly key: Uint8Array;
+  readonly clock: Clock;
+  /** How a platform says that it lives, and when its silence means that it does not. */
+  readonly renewMs: number;
+  readonly deadMs: number;
+}
+
+export interface KeptServer {
+  readonly dispatcher: Dispatcher;
+  /** Ends every sandbox. */
   stop(): Promise<void>;
 }
 
@@ -63,11 +90,12 @@ export async function startSandbox(options: SandboxOptions): Promise<SandboxServ
   let preparing = Promise.resolve();
   return {
     dispatcher: createDispatcher(
-      [sandboxRpc({ offer, runner, limits: config.limits })],
+      [runnerRpc({ offer, runner, limits: config.limits })],
       interceptors,
     ),
     unavailable: "unavailable" in jails ? jails.unavailable : undefined,
     languages: () => offer.reports,
+    keep: (kept) => keepSandboxes({ ...options, ...kept, offer, jails }),
     runFirst: async () => {
       if ("unavailable" in runner) return;
       await offer.runFirst(runner);
@@ -82,8 +110,44 @@ export async function startSandbox(options: SandboxOptions): Promise<SandboxServ
   };
 }
 
+interface KeepAllOptions extends SandboxOptions, KeepOptions {
+  readonly offer: Offer;
+  readonly jails: Opened | { readonly unavailable: string };
+}
+
+async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
+  const { config, database, clock, log, metrics, interceptors, offer, jails } = options;
+  const migrations = new URL("../migrations/", import.meta.url);
+  const sql = await database.schema("sandbox", { migrations });
+  const instanceId = uuidv7();
+  const sandboxes = new Sandboxes({
+    ...{ config, offer, sql, instanceId, clock, log },
+    jails: "unavailable" in jails ? undefined : jails.jails,
+    pageTokens: createPageTokens({ key: options.key }),
+    // The embedded database is one platform's own: whoever else wrote to it is dead.
+    instanceDeadMs: database.embedded ? 0 : options.deadMs,
+  });
+  const recover = () => sandboxes.recover();
+  const { renewMs } = options;
+  const instance = await keepInstance({ sql, instanceId, renewMs, recover, clock, log });
+  metrics.gauge({
+    name: "syla_sandboxes_kept",
+    help: "Sandboxes that are there now.",
+    collect: (gauge) => gauge.set(sandboxes.size),
+  });
+  const implementations = [sandboxRpc(sandboxes), processRpc(sandboxes), fileRpc(sandboxes)];
+  return {
+    dispatcher: createDispatcher(implementations, interceptors),
+    stop: async () => {
+      await sandboxes.close();
+      await instance.stop();
+    },
+  };
+}
+
 interface Opened {
   readonly runner: Runner;
+  readonly jails: Jails;
   close(): Promise<void>;
 }
 
@@ -102,6 +166,7 @@ async function openJails(options: SandboxOptions): Promise<Opened> {
   const runner = new Runner({ config, jails, builds, log });
   return {
     runner,
+    jails,
     close: async () => {
       await runner.drain();
       await cache?.settle();

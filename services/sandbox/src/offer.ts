@@ -3,7 +3,7 @@
 // when that is done.
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { LimitsSchema, RunRequestSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { LimitsSchema, RunRequestSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import { CallContext } from "@syla/kit/call";
 import type { Log } from "@syla/kit/log";
 import type { Language } from "./languages.ts";

@@ -12,7 +12,7 @@ import {
   type RunEvent,
   RunEventSchema,
   type RunRequest,
-} from "@syla/contract/syla/sandbox/v1/sandbox";
+} from "@syla/contract/syla/sandbox/v1/runner";
 import { present } from "@syla/kit/assert";
 import type { CallContext } from "@syla/kit/call";
 import type { Log } from "@syla/kit/log";

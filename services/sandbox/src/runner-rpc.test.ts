@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import { createClient } from "@syla/kit/client";
 import { createDispatcher } from "@syla/kit/dispatch";
 import { createLog } from "@syla/kit/log";
 import type { Language } from "./languages.ts";
 import { Offer } from "./offer.ts";
-import { sandboxRpc } from "./rpc.ts";
+import { runnerRpc } from "./runner-rpc.ts";
 
 const python: Language = {
   ...{ name: "python", aliases: ["py"], version: "3.12.1", extensions: ["py"], binds: [], env: {} },
@@ -20,8 +20,8 @@ function brokenHost() {
   const log = createLog({ level: "silent", name: "test" });
   const offer = new Offer([python], log, new AbortController().signal);
   const runner = { unavailable: "mkdir /sys/fs/cgroup/secret: EACCES" };
-  const rpc = sandboxRpc({ offer, runner, limits: "cgroup" });
-  return createClient(SandboxService, createDispatcher([rpc], []));
+  const rpc = runnerRpc({ offer, runner, limits: "cgroup" });
+  return createClient(RunnerService, createDispatcher([rpc], []));
 }
 
 test("a host that cannot isolate runs nothing, and says so without naming its folders", async () => {

@@ -1,0 +1,115 @@
+// The wire of ProcessService: one handler per method, in the order of the contract.
+import { create } from "@bufbuild/protobuf";
+import {
+  ListProcessesResponseSchema,
+  type ProcessEvent,
+  type ProcessOutput,
+  ProcessService,
+  type ProcessSpec,
+  type RunProcessResponse,
+  RunProcessResponseSchema,
+  WriteInputResponseSchema,
+} from "@syla/contract/syla/sandbox/v1/process";
+import type { CallContext } from "@syla/kit/call";
+import { type Implementation, implement } from "@syla/kit/dispatch";
+import { invalidRequest } from "@syla/kit/validate";
+import type { SandboxProcess } from "./process.ts";
+import type { Sandboxes } from "./sandboxes.ts";
+
+/** Of what a process printed, in one answer. */
+const answerBytesMax = 1024 ** 2;
+
+export function processRpc(sandboxes: Sandboxes): Implementation {
+  const start = async (sandbox: string, spec: ProcessSpec | undefined): Promise<SandboxProcess> => {
+    // The rules of the contract say that there is one; the type cannot.
+    if (spec === undefined) {
+      throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
+    }
+    return (await sandboxes.find(sandbox)).start(spec);
+  };
+  const find = async ({ sandbox, id }: { sandbox: string; id: number }) =>
+    (await sandboxes.find(sandbox)).process(id);
+  return implement(ProcessService, {
+    startProcess: async ({ sandbox, spec }) => (await start(sandbox, spec)).message,
+    startProcessStream: async function* ({ sandbox, spec }, context) {
+      yield* (await start(sandbox, spec)).watch(0, context);
+    },
+    runProcess: async ({ sandbox, spec }, context) => run(await start(sandbox, spec), context),
+    getProcess: async (request) => (await find(request)).message,
+    listProcesses: async ({ sandbox, tag }) => {
+      const processes = (await sandboxes.find(sandbox)).processes(tag);
+      return create(ListProcessesResponseSchema, { processes });
+    },
+    watchProcess: async function* (request, context) {
+      yield* (await find(request)).watch(request.after, context);
+    },
+    writeInput: async ({ data, end, ...request }) => {
+      const process = await find(request);
+      const bytes =
+        data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
+      (await sandboxes.find(request.sandbox)).assertRunning();
+      await process.write(bytes, end);
+      return create(WriteInputResponseSchema);
+    },
+    signalProcess: async ({ signal, ...request }) => {
+      const process = await find(request);
+      process.signal(signal);
+      return process.message;
+    },
+    resizeTerminal: async ({ terminal, ...request }) => {
+      const process = await find(request);
+      if (terminal !== undefined) process.resize(terminal);
+      return process.message;
+    },
+  });
+}
+
+/** Follows a process to its end; one whose caller has left is ended. */
+async function run(process: SandboxProcess, context: CallContext): Promise<RunProcessResponse> {
+  const kept = { stdout: new Tail(), stderr: new Tail() };
+  try {
+    for await (const { event } of process.watch(0, context)) keepOutput(kept, event);
+  } catch (error) {
+    process.kill("cancelled");
+    throw error;
+  }
+  return create(RunProcessResponseSchema, {
+    process: process.message,
+    stdout: kept.stdout.text(),
+    stderr: kept.stderr.text(),
+    stdoutTruncated: kept.stdout.truncated,
+    stderrTruncated: kept.stderr.truncated,
+  });
+}
+
+function keepOutput(kept: { stdout: Tail; stderr: Tail }, event: ProcessEvent["event"]): void {
+  if (event.case === "stdout") kept.stdout.add(bytesOf(event.value));
+  else if (event.case === "stderr") kept.stderr.add(bytesOf(event.value));
+}
+
+function bytesOf({ data }: ProcessOutput): Uint8Array {
+  return data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
+}
+
+/** The last bytes of what is added. */
+class Tail {
+  #parts: Uint8Array[] = [];
+  #bytes = 0;
+  truncated = false;
+
+  add(part: Uint8Array): void {
+    this.#parts.push(part);
+    this.#bytes += part.length;
+    while (this.#bytes - (this.#parts[0]?.length ?? 0) >= answerBytesMax) {
+      this.#bytes -= this.#parts.shift()?.length ?? 0;
+      this.truncated = true;
+    }
+  }
+
+  text(): string {
+    const bytes = Buffer.concat(this.#parts);
+    if (bytes.length <= answerBytesMax) return bytes.toString("utf8");
+    this.truncated = true;
+    return bytes.subarray(bytes.length - answerBytesMax).toString("utf8");
+  }
+}

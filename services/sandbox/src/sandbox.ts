@@ -1,0 +1,266 @@
+// A sandbox: a jail that stays, as a state machine that tells the truth.
+//
+//   RUNNING <--pause, resume--> PAUSED
+//      '---------'--killed, expired, stopped, or its jail died--> ENDED
+//
+// What runs in it are its processes; whatever ends it ends them, and its end is told once they have theirs.
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Process, ProcessSpec } from "@syla/contract/syla/sandbox/v1/process";
+import {
+  type Sandbox as SandboxMessage,
+  type SandboxMetrics,
+  SandboxMetricsSchema,
+  Sandbox_Status as Status,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { Clock } from "@syla/kit/clock";
+import { SylaError } from "@syla/kit/error";
+import { Box } from "./box.ts";
+import { type ChannelListener, type Channels, ChannelsFullError } from "./channels.ts";
+import { DEFAULT_ENVIRONMENT, processLimitsOf } from "./jail-step.ts";
+import type { WarmJail } from "./jails.ts";
+import type { Lease } from "./pool.ts";
+import { SandboxProcess } from "./process.ts";
+import { WORK_DIRECTORY } from "./root.ts";
+
+export type EndReason = "killed" | "expired" | "stopped" | "internal";
+
+export interface SandboxOptions {
+  /** As it is told; its status, its end and its expiry are changed here. */
+  readonly message: SandboxMessage;
+  /** Variables of every process, secrets among them. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly lease: Lease<WarmJail>;
+  readonly channels: Channels;
+  readonly outputBytesMax: number;
+  readonly clock: Clock;
+  /** Told of every change of its message; it is recorded when that resolves. */
+  readonly changed: (message: SandboxMessage) => Promise<void>;
+}
+
+/** How many that have ended are remembered. */
+const endedMax = 100;
+const metricsMax = 120;
+
+const sentences: Readonly<Record<EndReason, string>> = {
+  killed: "Ended by its owner.",
+  expired: "Its lifetime was over.",
+  stopped: "Ended with the platform.",
+  internal: "Its jail ended by itself; the platform's log says why.",
+};
+
+/** One sandbox that is there. */
+export class Sandbox {
+  readonly message: SandboxMessage;
+  readonly box: Box;
+  /** Resolves when it has ended and nothing of it is left. */
+  readonly ended: Promise<void>;
+  readonly #options: SandboxOptions;
+  readonly #end = Promise.withResolvers<void>();
+  readonly #processes = new Map<number, SandboxProcess>();
+  readonly #watchers = new Set<() => void>();
+  readonly #metrics: SandboxMetrics[] = [];
+  #lastProcess = 0;
+  #ending: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: SandboxOptions) {
+    this.#options = options;
+    this.message = options.message;
+    this.ended = this.#end.promise;
+    this.box = new Box((argv, { input }, listener) => this.#startBox(argv, input, listener));
+    this.#expire();
+    void options.lease.slot.jail.ended.then(() => this.end("internal"));
+  }
+
+  /** Starts a process; resolves when it runs. */
+  async start(spec: ProcessSpec): Promise<SandboxProcess> {
+    this.assertRunning();
+    const { env, channels, outputBytesMax, clock, lease } = this.#options;
+    const id = (this.#lastProcess += 1);
+    const limits = processLimitsOf(lease.slot.slot, {});
+    const options = { id, sandbox: this.message.id, spec, env, limits, channels };
+    const process = await orFull(SandboxProcess.start({ ...options, outputBytesMax, clock }));
+    this.#processes.set(id, process);
+    void process.ended.then(() => this.#forget());
+    return process;
+  }
+
+  process(id: number): SandboxProcess {
+    const found = this.#processes.get(id);
+    if (found !== undefined) return found;
+    throw new SylaError(
+      "process_not_found",
+      `Cannot find a process with the id ${id} in sandbox ${this.message.id}.`,
+    );
+  }
+
+  /** Oldest first. */
+  processes(tag: string): Process[] {
+    const messages = [...this.#processes.values()].map(({ message }) => message);
+    return tag === "" ? messages : messages.filter((message) => message.tag === tag);
+  }
+
+  /** It ends so long from now. */
+  async extend(lifetimeMs: number): Promise<void> {
+    this.#assertThere();
+    this.message.expiresAt = timestampFromMs(this.#options.clock.now() + lifetimeMs);
+    this.#expire();
+    await this.#changed();
+  }
+
+  async pause(): Promise<void> {
+    this.#assertThere();
+    if (this.message.status === Status.PAUSED) return;
+    await this.#freeze(true);
+    await this.#become(Status.PAUSED);
+  }
+
+  async resume(): Promise<void> {
+    this.#assertThere();
+    if (this.message.status === Status.RUNNING) return;
+    await this.#freeze(false);
+    await this.#become(Status.RUNNING);
+  }
+
+  /** Resolves when nothing of it is left. */
+  end(reason: EndReason): Promise<void> {
+    return (this.#ending ??= this.#endBecause(reason));
+  }
+
+  /** What it used until now, oldest first, and now. */
+  metrics(): SandboxMetrics[] {
+    return this.#ending === undefined ? [...this.#metrics, this.#measure()] : [...this.#metrics];
+  }
+
+  /** Takes a measure for metrics(). */
+  sample(): void {
+    if (this.#ending !== undefined) return;
+    this.#metrics.push(this.#measure());
+    if (this.#metrics.length > metricsMax) this.#metrics.shift();
+  }
+
+  /** Calls back at every change until it is told to stop. */
+  onChange(listener: () => void): () => void {
+    this.#watchers.add(listener);
+    return () => void this.#watchers.delete(listener);
+  }
+
+  assertRunning(): void {
+    this.#assertThere();
+    if (this.message.status === Status.RUNNING) return;
+    throw new SylaError(
+      "sandbox_paused",
+      `Cannot use sandbox ${this.message.id}: it is paused. Resume it first.`,
+    );
+  }
+
+  #assertThere(): void {
+    if (this.#ending !== undefined) throw ended(this.message);
+  }
+
+  #startBox(argv: readonly string[], input: boolean, listener: ChannelListener) {
+    this.assertRunning();
+    const { channels, lease } = this.#options;
+    const limits = processLimitsOf(lease.slot.slot, {});
+    const none = { terminal: undefined, words: false, fork: false };
+    const env = { ...DEFAULT_ENVIRONMENT };
+    try {
+      return channels.start(
+        { argv, env, directory: WORK_DIRECTORY, ...limits, input, ...none },
+        listener,
+      );
+    } catch (error) {
+      throw error instanceof ChannelsFullError ? full(error) : error;
+    }
+  }
+
+  #measure(): SandboxMetrics {
+    const { slot } = this.#options.lease.slot;
+    const { cpuUs, memoryPeakBytes } = slot.usage();
+    const nowMs = this.#options.clock.now();
+    const before = this.#metrics.at(-1);
+    const beforeMs =
+      before?.time === undefined ? timestampMs(createdAt(this.message)) : timestampMs(before.time);
+    const cpuMs = cpuUs / 1000;
+    const elapsedMs = Math.max(1, nowMs - beforeMs);
+    return create(SandboxMetricsSchema, {
+      time: timestampFromMs(nowMs),
+      cpuMs,
+      cpuMillicores: Math.max(0, ((cpuMs - (before?.cpuMs ?? 0)) * 1000) / elapsedMs),
+      ...slot.now(),
+      memoryPeakBytes,
+    });
+  }
+
+  #expire(): void {
+    clearTimeout(this.#timer);
+    const { expiresAt } = this.message;
+    if (expiresAt === undefined || this.#ending !== undefined) return;
+    const leftMs = Math.max(0, timestampMs(expiresAt) - this.#options.clock.now());
+    this.#timer = setTimeout(() => void this.end("expired"), leftMs);
+  }
+
+  async #freeze(frozen: boolean): Promise<void> {
+    const { freeze } = this.#options.lease.slot.slot;
+    if (freeze === undefined) {
+      const why = "this host has no control group that can be frozen";
+      throw new SylaError("unimplemented", `Cannot pause sandbox ${this.message.id}: ${why}.`);
+    }
+    await freeze(frozen);
+  }
+
+  async #become(status: Status): Promise<void> {
+    this.message.status = status;
+    await this.#changed();
+  }
+
+  async #endBecause(reason: EndReason): Promise<void> {
+    clearTimeout(this.#timer);
+    const { lease, clock } = this.#options;
+    // What is frozen cannot be ended on control groups of version 1.
+    if (this.message.status === Status.PAUSED) await this.#freeze(false);
+    await lease.release(false).catch(() => undefined); // the pool has told the log
+    this.message.status = Status.ENDED;
+    this.message.endReason = reason;
+    this.message.endMessage = sentences[reason];
+    this.message.endedAt = timestampFromMs(clock.now());
+    await Promise.all([...this.#processes.values()].map((process) => process.ended));
+    await this.#changed();
+    this.#end.resolve();
+  }
+
+  async #changed(): Promise<void> {
+    for (const listener of this.#watchers) listener();
+    await this.#options.changed(this.message);
+  }
+
+  #forget(): void {
+    const over = [...this.#processes.values()].filter(({ message }) => !message.running);
+    for (const { message } of over.slice(0, Math.max(0, over.length - endedMax))) {
+      this.#processes.delete(message.id);
+    }
+  }
+}
+
+/** The error of a sandbox that is not there any more. */
+export function ended({ id, endReason }: SandboxMessage): SylaError {
+  const why = endReason === undefined ? "it is ending" : `it has ended (${endReason})`;
+  return new SylaError("sandbox_ended", `Cannot use sandbox ${id}: ${why}.`);
+}
+
+function createdAt({ createdAt: at }: SandboxMessage) {
+  return at ?? timestampFromMs(0);
+}
+
+async function orFull<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof ChannelsFullError ? full(error) : error;
+  }
+}
+
+function full({ message }: ChannelsFullError): SylaError {
+  return new SylaError("processes_full", `${message}.`);
+}

@@ -1,0 +1,264 @@
+// All sandboxes of this platform: made, found, listed, and their ends recorded.
+import { clone, create } from "@bufbuild/protobuf";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ListSandboxesRequest,
+  type Sandbox as SandboxMessage,
+  SandboxLimitsSchema,
+  SandboxSchema,
+  type SandboxSpec,
+  SandboxSpecSchema,
+  Sandbox_Status as Status,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { CallContext } from "@syla/kit/call";
+import type { Clock } from "@syla/kit/clock";
+import { SylaError } from "@syla/kit/error";
+import { uuidv7 } from "@syla/kit/id";
+import { readPage } from "@syla/kit/list";
+import type { Log } from "@syla/kit/log";
+import type { PageTokens } from "@syla/kit/page-token";
+import type { Sql } from "@syla/kit/sql";
+import type { SandboxConfig } from "./config.ts";
+import type { JailLanguage, Jails, WarmJail } from "./jails.ts";
+import type { Language } from "./language.ts";
+import type { Offer } from "./offer.ts";
+import { noIsolation, offered } from "./offered.ts";
+import type { Lease } from "./pool.ts";
+import { ended, Sandbox } from "./sandbox.ts";
+import {
+  filterColumns,
+  parseSandbox,
+  readSandbox,
+  takeSandboxes,
+  writeSandbox,
+} from "./sandbox-store.ts";
+
+export interface SandboxesOptions {
+  readonly config: SandboxConfig;
+  /** Undefined on a host that cannot isolate. */
+  readonly jails: Jails | undefined;
+  readonly offer: Offer;
+  readonly sql: Sql;
+  readonly pageTokens: PageTokens;
+  /** This platform process. */
+  readonly instanceId: string;
+  /** How long a process may be silent before it counts as dead, in milliseconds. */
+  readonly instanceDeadMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const sampleMs = 15_000;
+
+export class Sandboxes {
+  readonly #options: SandboxesOptions;
+  readonly #there = new Map<string, Sandbox>();
+  readonly #sampling: NodeJS.Timeout;
+  /** Those that are being made count as there. */
+  #making = 0;
+  #stopping = false;
+
+  constructor(options: SandboxesOptions) {
+    this.#options = options;
+    this.#sampling = setInterval(() => {
+      for (const sandbox of this.#there.values()) sandbox.sample();
+    }, sampleMs).unref();
+  }
+
+  get size(): number {
+    return this.#there.size;
+  }
+
+  /** Makes one; it is recorded and can be used when this resolves. */
+  async make(spec: SandboxSpec = create(SandboxSpecSchema)): Promise<SandboxMessage> {
+    const { config } = this.#options;
+    if (this.#stopping)
+      throw new SylaError("shutting_down", "Cannot make a sandbox: the platform is stopping.");
+    if (this.#there.size + this.#making >= config.keptMax) {
+      throw new SylaError(
+        "sandboxes_full",
+        `Cannot make a sandbox: ${config.keptMax} are kept already.`,
+      );
+    }
+    this.#making += 1;
+    try {
+      return (await this.#make(spec)).message;
+    } finally {
+      this.#making -= 1;
+    }
+  }
+
+  /** One that is there; throws `sandbox_not_found`, or `sandbox_ended` saying how. */
+  async find(id: string): Promise<Sandbox> {
+    const there = this.#there.get(id);
+    if (there !== undefined) return there;
+    throw ended(await this.#read(id));
+  }
+
+  /** What is known of one, also when it has ended. */
+  async get(id: string): Promise<SandboxMessage> {
+    return this.#there.get(id)?.message ?? this.#read(id);
+  }
+
+  /** A page, newest first. */
+  async list(request: ListSandboxesRequest) {
+    const { sql, pageTokens } = this.#options;
+    const list = { sql, pageTokens, table: "sandboxes", columns: filterColumns };
+    return readPage(request, { ...list, parse: parseSandbox });
+  }
+
+  /** Ends one that is there; answers it as it then is. */
+  async kill(id: string): Promise<SandboxMessage> {
+    await this.#there.get(id)?.end("killed");
+    return this.get(id);
+  }
+
+  /** One as it is now, and again after every change, to its end. */
+  async *watch(id: string, context: CallContext): AsyncGenerator<SandboxMessage> {
+    const there = this.#there.get(id);
+    if (there === undefined) {
+      yield await this.#read(id);
+      return;
+    }
+    let wake = () => {};
+    const stops = [there.onChange(() => wake()), context.onAbort(() => wake())];
+    try {
+      for (;;) {
+        const change = new Promise<void>((resolve) => (wake = resolve));
+        context.throwIfAborted();
+        yield clone(SandboxSchema, there.message);
+        if (there.message.status === Status.ENDED) return;
+        await change;
+      }
+    } finally {
+      for (const stop of stops) stop();
+    }
+  }
+
+  /** Marks what dead platforms had as LOST: their jails died with them. */
+  async recover(): Promise<void> {
+    const { sql, instanceId, instanceDeadMs, clock } = this.#options;
+    for (const message of await takeSandboxes(sql, instanceId, instanceDeadMs)) {
+      message.status = Status.LOST;
+      message.endReason = "lost";
+      message.endMessage = "The platform died while it was there, and it with the platform.";
+      message.endedAt = timestampFromMs(clock.now());
+      await writeSandbox(sql, instanceId, message);
+    }
+  }
+
+  /** Ends all of them. */
+  async close(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#sampling);
+    await Promise.all([...this.#there.values()].map((sandbox) => sandbox.end("stopped")));
+  }
+
+  async #read(id: string): Promise<SandboxMessage> {
+    const found = await readSandbox(this.#options.sql, id);
+    if (found !== undefined) return found;
+    throw new SylaError("sandbox_not_found", `Cannot find a sandbox with the id ${id}.`);
+  }
+
+  async #make(spec: SandboxSpec): Promise<Sandbox> {
+    const { config, jails, clock, sql, instanceId } = this.#options;
+    if (jails === undefined) throw noIsolation();
+    const language = this.#language(spec);
+    const message = this.#message(spec, language);
+    const limits = { ...limitsOf(message), cpus: config.cpus };
+    const request = {
+      ...{ language: language ?? this.#plain(), limits, stays: true },
+      diskBytes: Number(message.limits?.diskBytes),
+    };
+    const lease = await readyLease(jails, request);
+    try {
+      await writeSandbox(sql, instanceId, message);
+    } catch (error) {
+      await lease.release(false);
+      throw error;
+    }
+    const sandbox = new Sandbox({
+      ...{ message, lease, clock },
+      env: { ...spec.env, ...spec.secrets },
+      channels: lease.slot.jail.keep(),
+      outputBytesMax: config.processOutputBytes,
+      changed: (changed) => this.#record(changed),
+    });
+    this.#there.set(message.id, sandbox);
+    return sandbox;
+  }
+
+  async #record(message: SandboxMessage): Promise<void> {
+    const { sql, instanceId, log } = this.#options;
+    const over = message.status === Status.ENDED;
+    try {
+      await writeSandbox(sql, instanceId, message);
+    } catch (error) {
+      // Its end is true all the same. What the database keeps of it is put right when it is asked the next time.
+      if (!over) throw error;
+      log.warn({ error, sandbox: message.id }, "the end of a sandbox is not recorded");
+      return;
+    }
+    if (over) this.#there.delete(message.id);
+  }
+
+  #language({ language, version }: SandboxSpec): Language | undefined {
+    if (language === "") return undefined;
+    return offered(this.#options.offer, language, version);
+  }
+
+  /** Every language's tools, and none of their interpreters started. */
+  #plain(): JailLanguage {
+    const binds = this.#options.offer.languages.flatMap((language) => language.binds);
+    const unique = new Map(binds.map((bind) => [bind.target, bind]));
+    const sorted = [...unique.values()].toSorted((a, b) => (a.target < b.target ? -1 : 1));
+    return { name: "plain", version: "", binds: sorted, env: {}, run: () => [] };
+  }
+
+  #message(spec: SandboxSpec, language: Language | undefined): SandboxMessage {
+    const { config, clock } = this.#options;
+    const nowMs = clock.now();
+    const lifetimeMs =
+      spec.lifetime === undefined ? config.keptLifetimeMs : durationMs(spec.lifetime);
+    return create(SandboxSchema, {
+      id: uuidv7(),
+      status: Status.RUNNING,
+      ...(language === undefined ? {} : { language: language.name, version: language.version }),
+      limits: create(SandboxLimitsSchema, {
+        memoryBytes: spec.limits?.memoryBytes || BigInt(config.keptMemoryBytes),
+        pids: spec.limits?.pids || config.keptPids,
+        diskBytes: spec.limits?.diskBytes || BigInt(config.keptDiskBytes),
+      }),
+      metadata: spec.metadata,
+      createdAt: timestampFromMs(nowMs),
+      expiresAt: timestampFromMs(nowMs + lifetimeMs),
+    });
+  }
+}
+
+function limitsOf({ limits }: SandboxMessage) {
+  return { memoryBytes: Number(limits?.memoryBytes), pids: Number(limits?.pids) };
+}
+
+/** A jail that waits for work; one that died before is replaced once by one that depends on nothing. */
+async function readyLease(
+  jails: Jails,
+  request: Parameters<Jails["take"]>[0],
+): Promise<Lease<WarmJail>> {
+  await jails.usable();
+  const first = jails.take(request);
+  try {
+    await first.slot.jail.ready;
+    return first;
+  } catch {
+    await first.release(false);
+  }
+  const second = jails.takeFresh(request);
+  try {
+    await second.slot.jail.ready;
+    return second;
+  } catch (cause) {
+    await second.release(false);
+    throw new SylaError("internal", "The sandbox's jail could not be made.", { cause });
+  }
+}
