@@ -144,6 +144,32 @@ export const gatewaySettings = defineSettings({
     description:
       "For how long a client may take nothing from a full event stream before it counts as gone.",
   },
+  pistonCompileMs: {
+    key: "gateway.piston_compile_timeout",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 10_000,
+    description:
+      "How long a compiler may take for a client of Piston, by the clock and of processor time: the default, and the most it may ask for.",
+  },
+  pistonRunMs: {
+    key: "gateway.piston_run_timeout",
+    type: "duration",
+    min: 1,
+    max: 3_600_000,
+    default: 3000,
+    description:
+      "How long a program may take for a client of Piston, by the clock and of processor time: the default, and the most it may ask for.",
+  },
+  judge0Callbacks: {
+    key: "gateway.judge0_callbacks",
+    type: "enum",
+    values: ["off", "public", "private"],
+    default: "off",
+    description:
+      "Where a client of Judge0 may have results sent: nowhere, to addresses of the internet, or also to private networks and this host. Whoever can submit makes the platform send requests there.",
+  },
 });
 
 export type GatewayConfig = ConfigOf<typeof gatewaySettings>;

@@ -18,6 +18,8 @@ const requestHeaders = [
   "If-None-Match",
   "Last-Event-ID",
   "Traceparent",
+  "X-Auth-Token",
+  "X-Auth-User",
   "X-Grpc-Web",
   "X-Request-Id",
   "X-Request-Timeout",

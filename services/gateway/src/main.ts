@@ -1,6 +1,9 @@
 // The gateway's composition root: every surface of the contract on one port, and gRPC also alone.
+import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
+import { createClient } from "@syla/kit/client";
 import type { Dispatcher } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
+import { type Adapter, registerAdapters } from "./adapters.ts";
 import type { AnswerRules } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { registerConnect } from "./connect.ts";
@@ -9,6 +12,9 @@ import { registerDocs } from "./docs.ts";
 import { registerGraphql } from "./graphql.ts";
 import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
+import { judge0Adapter } from "./judge0/adapter.ts";
+import { pistonAdapter } from "./piston/adapter.ts";
+import { published } from "./published.ts";
 import { registerRest } from "./rest.ts";
 import { restRoutes } from "./routes.ts";
 import { createSharedPort } from "./socket.ts";
@@ -54,7 +60,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const answers: AnswerRules = { compressBytesMin: config.compressBytesMin, draining: false };
   const streams: StreamRules = { ...config, open: new Set<EventStream>() };
   const { fastify, server } = createHttp(config, answers, log);
-  registerSurfaces({ fastify, server }, options, answers, streams);
+  const adapters = registerSurfaces({ fastify, server }, options, answers, streams);
   await fastify.ready();
   const grpc = await startGrpc(dispatcher, { host, port: config.grpcPort });
   const port = await createSharedPort({ http: server, grpc, host, port: config.restPort }).catch(
@@ -82,6 +88,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     drain: async () => void (await stop(config.drainMs)),
     close: async () => {
       await stop(0);
+      for (const adapter of adapters) adapter.close?.();
       grpc.close();
       await fastify.close();
     },
@@ -93,7 +100,7 @@ function registerSurfaces(
   { dispatcher, config, version, log, health, metrics }: GatewayOptions,
   answers: AnswerRules,
   streams: StreamRules,
-): void {
+): readonly Adapter[] {
   const { bodyBytesMax, corsOrigins: origins, heartbeatMs } = config;
   const routes = restRoutes(dispatcher);
   const sockets: SocketRules = { origins, frameBytesMax: bodyBytesMax, heartbeatMs };
@@ -104,7 +111,27 @@ function registerSurfaces(
   registerConnect(fastify, dispatcher, { bodyBytesMax, answers, log });
   registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });
   registerWebsocket(server, dispatcher, sockets);
+  const adapters = offeredAdapters({ dispatcher, config, version, log });
+  const deps = { bodyBytesMax, streamStallMs: config.streamStallMs, answers, sockets, log };
+  registerAdapters({ fastify, server }, adapters, deps);
   registerNotFound(fastify, groups, answers);
+  return adapters;
+}
+
+// Those whose methods are served here.
+function offeredAdapters({
+  dispatcher,
+  config,
+  version,
+  log,
+}: Pick<GatewayOptions, "dispatcher" | "config" | "version" | "log">): readonly Adapter[] {
+  if (!dispatcher.services.includes(ExecutionService)) return [];
+  const executions = createClient(ExecutionService, published(dispatcher));
+  const callbacks = config.judge0Callbacks;
+  return [
+    pistonAdapter({ executions, limits: config }),
+    judge0Adapter({ executions, callbacks, version, log }),
+  ];
 }
 
 function endStreams(streams: StreamRules): void {

@@ -127,7 +127,8 @@ export class EventStream {
   write(text: string): Promise<void> | undefined {
     this.open();
     if (this.#response.destroyed || this.#response.writableEnded) return undefined;
-    return this.#response.write(text) ? undefined : this.#room();
+    const { streamStallMs } = this.#rules;
+    return this.#response.write(text) ? undefined : waitForRoom(this.#response, streamStallMs);
   }
 
   /** Ends a stream that can be resumed without its last event, so that its client comes back for the rest. */
@@ -156,17 +157,19 @@ export class EventStream {
       this.#response.write(this.#format.heartbeat);
     }
   }
+}
 
-  #room(): Promise<void> {
-    const response = this.#response;
-    return new Promise((resolve) => {
-      const stalled = setTimeout(() => response.destroy(), this.#rules.streamStallMs);
-      const go = () => {
-        clearTimeout(stalled);
-        response.off("drain", go).off("close", go);
-        resolve();
-      };
-      response.on("drain", go).on("close", go);
-    });
-  }
+/**
+ * Resolves when a response has room again or is over; one whose client takes nothing for `stallMs` is ended.
+ */
+export function waitForRoom(response: ServerResponse, stallMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const stalled = setTimeout(() => response.destroy(), stallMs);
+    const go = () => {
+      clearTimeout(stalled);
+      response.off("drain", go).off("close", go);
+      resolve();
+    };
+    response.on("drain", go).on("close", go);
+  });
 }

@@ -1,0 +1,207 @@
+// Other products' APIs, spoken by translators. An adapter is a table of routes whose handlers call the contract's
+// methods by a typed client, hence through the one chain of interceptors, and answer in the product's own shapes,
+// errors included. Everything that a request owes the gateway is done here, once for all of them: bounds on bodies,
+// request id and trace, the caller's deadline and its leaving, Retry-After, security headers, compression, draining.
+//
+// Routes are registered with the same router as everything else: no other request passes through here.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { JsonValue } from "@bufbuild/protobuf";
+import type { CallContext } from "@syla/kit/call";
+import { type SylaError, toSylaError } from "@syla/kit/error";
+import type { FastifyRequest } from "fastify";
+import { type AnswerRules, contextHeaders, securityHeaders, sendAnswer } from "./answer.ts";
+import { readJson } from "./body.ts";
+import { openContext, parseTimeout } from "./context.ts";
+import type { HttpSide } from "./http.ts";
+import { problemHeaders } from "./problem.ts";
+import { waitForRoom } from "./sse.ts";
+import { type FindUpgrade, onUpgrade, type SocketRules } from "./upgrade.ts";
+
+/** One product's API. */
+export interface Adapter {
+  /** How logs name the surface, for example `piston`. */
+  readonly name: string;
+  /** Where its routes begin; several when the product is known at several places. */
+  readonly prefixes: readonly string[];
+  readonly routes: readonly AdapterRoute[];
+  /** How the product tells an error, whatever it was that failed. */
+  explain(error: SylaError): WholeReply;
+  /** Who takes a WebSocket handshake at a path. */
+  readonly findUpgrade?: FindUpgrade;
+  /** Ends what it does by itself, without a request. */
+  close?(): void;
+}
+
+/** One route of an adapter. */
+export interface AdapterRoute {
+  readonly httpVerb: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** After the prefix, with `:name` for a segment that varies. */
+  readonly path: string;
+  /** Answers a request; what it throws is told by `explain`. */
+  handle(request: AdapterRequest): Promise<Reply>;
+}
+
+/** A request to an adapter. */
+export interface AdapterRequest {
+  readonly raw: IncomingMessage;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** The parent of every call that is made for it; it ends when the client leaves. */
+  readonly context: CallContext;
+  /** Its body, bounded; undefined when there is none. Throws what `readJson` throws. */
+  json(): Promise<JsonValue | undefined>;
+}
+
+/** An answer: at once, or piece by piece as its client reads. */
+export type Reply = WholeReply | StreamReply;
+
+/** An answer at once. */
+export interface WholeReply {
+  readonly kind: "whole";
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: string;
+}
+
+/** An answer piece by piece. Its client's leaving ends the iteration. */
+export interface StreamReply {
+  readonly kind: "stream";
+  readonly status: number;
+  readonly contentType: string;
+  readonly chunks: AsyncIterable<string | Uint8Array>;
+}
+
+/** An answer in JSON. */
+export function jsonReply(status: number, value: unknown): WholeReply {
+  const contentType = "application/json; charset=utf-8";
+  return { kind: "whole", status, contentType, text: JSON.stringify(value) };
+}
+
+/** What adapters need of their gateway. */
+export interface AdapterDeps {
+  readonly bodyBytesMax: number;
+  /** For how long a client may take nothing from a full stream. */
+  readonly streamStallMs: number;
+  readonly answers: AnswerRules;
+  readonly sockets: SocketRules;
+  readonly log: { error(facts: object, message: string): void };
+}
+
+/** Registers every route of every adapter. */
+export function registerAdapters(
+  { fastify, server }: HttpSide,
+  adapters: readonly Adapter[],
+  deps: AdapterDeps,
+): void {
+  for (const adapter of adapters) {
+    if (adapter.findUpgrade !== undefined) onUpgrade(server, deps.sockets, adapter.findUpgrade);
+    for (const route of adapter.routes) {
+      for (const url of placesOf(adapter, route)) {
+        fastify.route({
+          method: route.httpVerb === "GET" ? ["GET", "HEAD"] : route.httpVerb,
+          url,
+          // As in rest.ts: bodies are read by the handler, which bounds them and tells their faults.
+          onRequest: (request, reply) => {
+            reply.hijack();
+            void serve(adapter, route, deps, { request, response: reply.raw });
+          },
+          handler: () => undefined,
+        });
+      }
+    }
+  }
+}
+
+// The products that are spoken here take a path with and without a slash at its end, and their users write both.
+function placesOf({ prefixes }: Adapter, { path }: AdapterRoute): readonly string[] {
+  return prefixes.flatMap((prefix) => [prefix + path, `${prefix}${path}/`]);
+}
+
+interface Exchange {
+  readonly request: FastifyRequest;
+  readonly response: ServerResponse;
+}
+
+// Never rejects: nobody waits for it.
+async function serve(
+  adapter: Adapter,
+  route: AdapterRoute,
+  deps: AdapterDeps,
+  { request, response }: Exchange,
+): Promise<void> {
+  const context = openContext(request.raw, response, adapter.name);
+  const exchange = { raw: request.raw, response, context };
+  try {
+    const timeoutMs = parseTimeout(request.raw.headers);
+    if (timeoutMs !== undefined) context.deadline = Date.now() + timeoutMs;
+    const reply = await route.handle({
+      raw: request.raw,
+      params: parseParams(request.params),
+      query: queryOf(request.raw),
+      context,
+      json: () => readJson(request.raw, deps.bodyBytesMax),
+    });
+    if (reply.kind === "stream") await sendChunks(exchange, reply, deps);
+    else sendWhole(exchange, reply, [], deps);
+  } catch (thrown) {
+    const error = toSylaError(thrown);
+    const left = context.aborted !== undefined;
+    if (error.code === "internal" && !left) {
+      deps.log.error({ error: thrown, surface: adapter.name }, "an adapter's call failed");
+    }
+    if (response.headersSent) response.destroy();
+    else sendWhole(exchange, adapter.explain(error), problemHeaders(error), deps);
+  }
+}
+
+interface Open {
+  readonly raw: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly context: CallContext;
+}
+
+function sendWhole(
+  { raw, response, context }: Open,
+  reply: WholeReply,
+  more: readonly string[],
+  { answers }: AdapterDeps,
+): void {
+  const headers = [...contextHeaders(context), ...more, "Cache-Control", "no-store"];
+  sendAnswer(raw, response, { ...reply, headers }, answers);
+}
+
+async function sendChunks(
+  { raw, response, context }: Open,
+  { status, contentType, chunks }: StreamReply,
+  { answers, streamStallMs }: AdapterDeps,
+): Promise<void> {
+  if (answers.draining) response.shouldKeepAlive = false;
+  response.writeHead(status, [
+    "Content-Type",
+    contentType,
+    "Cache-Control",
+    "no-store, no-transform",
+    "X-Accel-Buffering",
+    "no",
+    ...contextHeaders(context),
+    ...securityHeaders,
+  ]);
+  response.flushHeaders();
+  if (raw.method !== "HEAD") {
+    for await (const chunk of chunks) {
+      if (response.destroyed) return;
+      if (!response.write(chunk)) await waitForRoom(response, streamStallMs);
+    }
+  }
+  response.end();
+}
+
+function queryOf({ url = "/" }: IncomingMessage): URLSearchParams {
+  const start = url.indexOf("?");
+  return new URLSearchParams(start === -1 ? "" : url.slice(start + 1));
+}
+
+// Fastify's router answers an object of texts.
+function parseParams(params: unknown): Readonly<Record<string, string>> {
+  return params as Readonly<Record<string, string>>;
+}
