@@ -22,14 +22,26 @@ const runsAgain: Readonly<Record<string, string>> = {
   "syla.execution.v1.ExecutionService.ExecuteStream": "every call is another execution",
   "syla.repl.v1.ReplService.Execute": "every call is another run",
   "syla.repl.v1.ReplService.ExecuteStream": "every call is another run",
-  "syla.sandbox.v1.SandboxService.Run": "every call is another run",
+  "syla.sandbox.v1.RunnerService.Run": "every call is another run",
+  "syla.sandbox.v1.SandboxService.CreateSandbox": "every call is another sandbox",
+  "syla.sandbox.v1.ProcessService.StartProcess": "every call is another process",
+  "syla.sandbox.v1.ProcessService.StartProcessStream": "every call is another process",
+  "syla.sandbox.v1.ProcessService.RunProcess": "every call is another process",
+  "syla.sandbox.v1.ProcessService.WriteInput": "every call writes anew",
+  "syla.sandbox.v1.ProcessService.SignalProcess": "every call is another signal",
+  "syla.sandbox.v1.FileService.MoveFile": "what was moved is not there a second time",
+  "syla.sandbox.v1.FileService.RemoveFile": "what was removed is not there a second time",
 };
 
 /** List methods whose answer is whole. */
 const unpaged: Readonly<Record<string, string>> = {
   "syla.execution.v1.ExecutionService.ListLanguages": "as many as are installed on a host",
   "syla.repl.v1.ReplService.ListLanguages": "the original design's answer has no pages",
-  "syla.sandbox.v1.SandboxService.ListLanguages": "as many as are installed on a host",
+  "syla.sandbox.v1.RunnerService.ListLanguages": "as many as are installed on a host",
+  "syla.sandbox.v1.SandboxService.ListSandboxMetrics": "those of the last half hour, 120 at most",
+  "syla.sandbox.v1.ProcessService.ListProcesses": "those that run, at most 256, and the last 100",
+  "syla.sandbox.v1.FileService.ListFiles":
+    "bounded, and says when there is more: who wants that lists below",
   "syla.registry.v1.RegistryService.ListServices": "the original design's answer has no pages",
 };
 

@@ -124,7 +124,7 @@ for (const [where, address] of Object.entries(addresses)) {
     for (const name of [service, "syla.repl.v1.ReplService", "grpc.health.v1.Health"]) {
       assert.ok(names.includes(name), `${name} is listed`);
     }
-    assert.doesNotMatch(names, /sandbox/i);
+    assert.doesNotMatch(names, /runner/i);
   });
 
   test(`${where}: a unary call runs a program`, async () => {

@@ -94,7 +94,7 @@ test("gRPC-Web: a call is an enveloped message and trailers in the body", async 
 
 test("what is internal cannot be called on any path", async () => {
   for (const method of ["Run", "GetHost", "ListLanguages"]) {
-    const response = await post(platform(), `/syla.sandbox.v1.SandboxService/${method}`, {});
+    const response = await post(platform(), `/syla.sandbox.v1.RunnerService/${method}`, {});
     await refusal(response, 404, "route_not_found");
   }
 });

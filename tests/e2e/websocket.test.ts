@@ -92,7 +92,7 @@ test("a call of one answer brings it; one that is wrong brings a problem; the co
   assert.match(error?.errors?.[0]?.pointer ?? "", /language$/);
   send({ id: "none", method: `${service}/Nothing` });
   assert.equal((await next()).error?.code, "unimplemented");
-  send({ id: "internal", method: "syla.sandbox.v1.SandboxService/GetHost", request: {} });
+  send({ id: "internal", method: "syla.sandbox.v1.RunnerService/GetHost", request: {} });
   assert.equal((await next()).error?.code, "unimplemented");
   send({ id: "right", method: `${service}/ListLanguages`, request: {} });
   const { message } = await next();

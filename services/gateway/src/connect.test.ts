@@ -160,7 +160,7 @@ test("JSON that is wrong is told with its pointer and without what may be a secr
 });
 
 test("Connect has no internal service and takes no GET for what has side effects", async () => {
-  assert.equal((await post("/syla.sandbox.v1.SandboxService/GetHost", "{}")).status, 404);
+  assert.equal((await post("/syla.sandbox.v1.RunnerService/GetHost", "{}")).status, 404);
   const url = "/syla.execution.v1.ExecutionService/CreateExecution?encoding=json&message={}";
   assert.equal((await fetch(baseUrl + url)).status, 404);
 });

@@ -197,13 +197,13 @@ describe("gRPC on the shared port", async () => {
       assert.ok(names.includes("syla.execution.v1.ExecutionService"));
       assert.ok(names.includes(`grpc.reflection.${version}.ServerReflection`));
       assert.ok(!names.some((name) => name.startsWith("syla.sandbox.")));
-      const hidden = { fileContainingSymbol: "syla.sandbox.v1.SandboxService" };
+      const hidden = { fileContainingSymbol: "syla.sandbox.v1.RunnerService" };
       const { errorResponse } = await reflect(address, version, hidden);
       assert.equal(errorResponse?.errorCode, grpc.status.NOT_FOUND);
     }
     const raw = new grpc.Client(address, grpc.credentials.createInsecure());
     const bytes = (value: Buffer) => value;
-    const path = "/syla.sandbox.v1.SandboxService/GetHost";
+    const path = "/syla.sandbox.v1.RunnerService/GetHost";
     const error = await new Promise<grpc.ServiceError | null>((resolve) => {
       raw.makeUnaryRequest(path, bytes, bytes, Buffer.alloc(0), resolve);
     });

@@ -138,7 +138,7 @@ describe("WebSocket", async () => {
     await client.send({ id: "c", method: `${service}/Execute`, request: run("crash") });
     assert.equal((await client.last("c")).error?.code, "internal");
     assert.doesNotMatch(JSON.stringify(client.frames), /secret/);
-    await client.send({ id: "d", method: "syla.sandbox.v1.SandboxService/GetHost", request: {} });
+    await client.send({ id: "d", method: "syla.sandbox.v1.RunnerService/GetHost", request: {} });
     assert.equal((await client.last("d")).error?.code, "unimplemented");
     await client.send({ id: "e", method: `${service}/ExecuteStream`, request: run("fail") });
     assert.equal((await client.last("e")).error?.code, "queue_full");

@@ -277,7 +277,7 @@ it("hashes of strings differ from run to run, and so does what is drawn at rando
   const { run, languages } = fidelity();
   const program = `import random, uuid, tempfile, ssl, secrets
 print(hash('new ' + 'here'), random.random(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex())
-print(next(tempfile._get_candidate_names()), ssl.RAND_bytes(8))`;
+print(next(tempfile._get_candidate_names()), ssl.RAND_bytes(8).hex())`;
   const shown = [1, 2, 3].map(() => run(language(languages), program, "started"));
   const words = (await Promise.all(shown)).map(({ stdout }) => stdout.split(/\s/));
   for (const [column, word] of (words[0] ?? []).entries()) {
