@@ -13,6 +13,7 @@ import { measureMemory } from "./rows/memory.ts";
 import { measureNumpy } from "./rows/numpy.ts";
 import { measurePython } from "./rows/python.ts";
 import { measureRest } from "./rows/rest.ts";
+import { measureSandbox } from "./rows/sandbox.ts";
 import { measureSoak } from "./rows/soak.ts";
 import { measureStart } from "./rows/start.ts";
 import { measureStream } from "./rows/stream.ts";
@@ -28,6 +29,7 @@ const measures: Readonly<Record<string, Measure>> = {
   memory: measureMemory,
   rest: measureRest,
   start: measureStart,
+  sandbox: measureSandbox,
   soak: measureSoak,
 };
 
