@@ -1,5 +1,5 @@
-// Sandboxes that stay: how soon one gives a first answer, what files cost, how fast output comes through, and what those
-// take that do nothing.
+// Sandboxes that stay: how soon one gives a first answer, what files cost, how fast output comes through, and what
+// those take that do nothing.
 import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
