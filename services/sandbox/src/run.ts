@@ -287,6 +287,8 @@ class Run {
     // Of the program's own processes, and not of making the jail, which the group counts too when it was made for this.
     const ownUs = (end?.userUs ?? 0) + (end?.systemUs ?? 0);
     finished.cpuMs = (ownUs > 0 ? ownUs : cgroup.cpuUs) / 1000;
+    // The agent's clock: to a platform that is busy, the news of a start and of an end may come together.
+    finished.executionMs = Math.max(finished.executionMs, (end?.wallUs ?? 0) / 1000);
     finished.memoryPeakBytes =
       cgroup.memoryPeakBytes > 0 ? cgroup.memoryPeakBytes : (end?.residentBytes ?? 0);
     finished.diskIoBytes = usage?.diskBytes ?? 0;
