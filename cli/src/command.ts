@@ -28,6 +28,20 @@ export interface Command {
   readonly execute: (args: string[]) => Promise<number>;
 }
 
+/** A command as a list of commands shows it; its module is loaded when it is called. */
+export interface Entry {
+  readonly about: string;
+  readonly load: () => Promise<Command | Group>;
+}
+
+/** Commands by name. */
+export type Entries = Readonly<Record<string, Entry>>;
+
+/** Commands that go together under one name. */
+export interface Group extends Pick<Command, "usage" | "about" | "examples"> {
+  readonly commands: Entries;
+}
+
 /** The flag that every command that lists or gets something has. */
 export const jsonFlag = {
   json: { type: "boolean", help: "print JSON" },
@@ -40,6 +54,14 @@ export function parseFlags<const F extends Flags>(flags: F, args: string[]) {
   } catch (thrown) {
     throw usageFailure(explain(flags, args, thrown));
   }
+}
+
+/** The same, with the positional arguments after `--` apart from those before it. */
+export function parseFlagsAndRest<const F extends Flags>(flags: F, args: string[]) {
+  const { values, positionals, tokens } = parseFlags(flags, args);
+  const split = tokens.find((token) => token.kind === "option-terminator")?.index ?? args.length;
+  const rest = args.slice(split + 1);
+  return { values, positionals: positionals.slice(0, positionals.length - rest.length), rest };
 }
 
 function explain(flags: Flags, args: string[], thrown: unknown): string {
@@ -69,17 +91,21 @@ export function noPositionals(positionals: readonly string[]): void {
   if (extra !== undefined) throw usageFailure(`The argument '${extra}' is not expected.`);
 }
 
-/** The help page of a command. */
-export function helpPage({ usage, about, flags, examples }: Command): string {
-  const rows = Object.entries(flags).map(([name, flag]) => [flagLabel(name, flag), flag.help]);
+/** The help page of a command, or of a group. */
+export function helpPage(command: Command | Group): string {
+  const { usage, about, examples } = command;
+  const isGroup = "commands" in command;
+  const rows = isGroup
+    ? Object.entries(command.commands).map(([name, entry]) => [name, entry.about])
+    : Object.entries(command.flags).map(([name, flag]) => [flagLabel(name, flag), flag.help]);
   const width = Math.max(0, ...rows.map(([label = ""]) => label.length));
-  const flagLines = rows.map(([label = "", help = ""]) => `  ${label.padEnd(width)}  ${help}`);
+  const lines = rows.map(([label = "", help = ""]) => `  ${label.padEnd(width)}  ${help}`);
   const exampleLines = examples.map(([line, shows]) => `  ${line}\n      ${shows}`);
   return [
     `syla ${usage}`,
     "",
     about,
-    ...(flagLines.length === 0 ? [] : ["", "Flags:", ...flagLines]),
+    ...(lines.length === 0 ? [] : ["", isGroup ? "Commands:" : "Flags:", ...lines]),
     "",
     "Examples:",
     ...exampleLines,

@@ -1,12 +1,12 @@
 // `syla get`: everything that is known of one execution but its output, or with --json all of it.
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Execution } from "@syla/contract/syla/execution/v1/execution";
+import { type Execution, ExecutionSchema } from "@syla/contract/syla/execution/v1/execution";
 import { type Command, jsonFlag, onePositional, parseFlags } from "./command.ts";
+import { printJson } from "./json.ts";
 import { print } from "./output.ts";
 import { connectRunning } from "./platform.ts";
 import { statusLabel } from "./ps.ts";
 import { printable, table, toned } from "./render.ts";
-import { printJson } from "./run.ts";
 import { formatSpan } from "./size.ts";
 
 /** The `get` command. */
@@ -26,7 +26,7 @@ async function execute(args: string[]): Promise<number> {
   const id = onePositional(positionals, "ID");
   const { syla } = await connectRunning();
   const execution = await syla.execution.getExecution({ id });
-  if (values.json === true) await printJson(execution);
+  if (values.json === true) await printJson(ExecutionSchema, execution);
   else await print(table(facts(execution)));
   return 0;
 }

@@ -5,12 +5,17 @@ import { exitCodes } from "./failure.ts";
 
 const handled = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** One of the signals that end a command. */
+export type InterruptName = (typeof handled)[number];
+
 /** A signal that ended a command. */
 export interface Interrupt {
   /** Aborted by the first signal. */
   readonly signal: AbortSignal;
   /** 128 + the signal's number once one came. */
   readonly exitCode: () => number | undefined;
+  /** Gives the next signal to another, instead of what it would do here; the one after it does that again. */
+  readonly divert: (to: ((name: InterruptName) => void) | undefined) => void;
   /** Lets signals end the process as they do by default. */
   readonly release: () => void;
 }
@@ -19,7 +24,13 @@ export interface Interrupt {
 export function onInterrupt(): Interrupt {
   const controller = new AbortController();
   let exitCode: number | undefined;
-  const listener = (name: (typeof handled)[number]) => {
+  let diverted: ((name: InterruptName) => void) | undefined;
+  const listener = (name: InterruptName) => {
+    if (diverted !== undefined) {
+      const to = diverted;
+      diverted = undefined;
+      return to(name);
+    }
     const code = exitCodes.signal + constants.signals[name];
     if (exitCode !== undefined) process.exit(code);
     exitCode = code;
@@ -29,6 +40,9 @@ export function onInterrupt(): Interrupt {
   return {
     signal: controller.signal,
     exitCode: () => exitCode,
+    divert: (to) => {
+      diverted = to;
+    },
     release: () => {
       for (const name of handled) process.off(name, listener);
     },

@@ -1,8 +1,8 @@
 // `syla languages`: what programs can be written in on the platform that commands here use.
-import { toJson } from "@bufbuild/protobuf";
 import { type Language, LanguageSchema } from "@syla/contract/syla/execution/v1/execution";
 import { type Command, jsonFlag, noPositionals, parseFlags } from "./command.ts";
 import { onInterrupt } from "./interrupt.ts";
+import { printJsonList } from "./json.ts";
 import { print } from "./output.ts";
 import { connect } from "./platform.ts";
 import { printable, table, toned } from "./render.ts";
@@ -25,7 +25,8 @@ async function execute(args: string[]): Promise<number> {
   try {
     const { signal } = interrupt;
     const { languages: found } = await syla.execution.listLanguages({}, { signal });
-    await print(values.json === true ? asJson(found) : table([header(), ...found.map(row)]));
+    if (values.json === true) await printJsonList(LanguageSchema, found);
+    else await print(table([header(), ...found.map(row)]));
     return 0;
   } catch (thrown) {
     const code = interrupt.exitCode();
@@ -52,9 +53,4 @@ function row(language: Language): string[] {
     compiled ? "compiled" : "interpreted",
     firstRunMs === undefined ? "-" : formatSpan(firstRunMs),
   ].map(printable);
-}
-
-function asJson(found: readonly Language[]): string {
-  const list = found.map((each) => toJson(LanguageSchema, each, { alwaysEmitImplicit: true }));
-  return `${JSON.stringify(list, undefined, 2)}\n`;
 }

@@ -30,7 +30,18 @@ test("syla --version prints the version", async () => {
   assert.match(stdout, /^syla \d+\.\d+\.\d+\n$/);
 });
 
-const names = ["run", "up", "doctor", "languages", "ps", "logs", "get", "cancel"];
+const names = [
+  "run",
+  "up",
+  "doctor",
+  "languages",
+  "ps",
+  "logs",
+  "get",
+  "shell",
+  "sandbox",
+  "cancel",
+];
 
 test("syla help lists every command, and each has a page with an example", async () => {
   const { stdout } = await syla(["help"]);

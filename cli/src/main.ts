@@ -1,15 +1,10 @@
 #!/usr/bin/env node
 // The `syla` command. Each command is a module that is loaded when it is called: most of the time a short command
 // takes is loading what it does not need.
-import type { Command } from "./command.ts";
+import type { Command, Entries, Group } from "./command.ts";
 import { exitCodes, Failure, usageFailure } from "./failure.ts";
 
-interface Entry {
-  readonly about: string;
-  readonly load: () => Promise<Command>;
-}
-
-const commands: Readonly<Record<string, Entry>> = {
+const commands: Entries = {
   run: { about: "run a program in a fresh jail", load: async () => (await import("./run.ts")).run },
   up: {
     about: "start the platform in the foreground",
@@ -26,6 +21,14 @@ const commands: Readonly<Record<string, Entry>> = {
   ps: { about: "list executions", load: async () => (await import("./ps.ts")).ps },
   logs: { about: "the output of an execution", load: async () => (await import("./logs.ts")).logs },
   get: { about: "one execution", load: async () => (await import("./get.ts")).get },
+  shell: {
+    about: "a terminal in a sandbox",
+    load: async () => (await import("./shell.ts")).shell,
+  },
+  sandbox: {
+    about: "sandboxes that stay: make, use and end them",
+    load: async () => (await import("./sandbox.ts")).sandbox,
+  },
   cancel: { about: "end an execution", load: async () => (await import("./cancel.ts")).cancel },
 };
 
@@ -37,28 +40,48 @@ async function main(args: string[]): Promise<number> {
     await print(`syla ${manifest.version}\n`);
     return 0;
   }
-  const asked = ["help", "--help", "-h"].includes(name) ? rest[0] : name;
-  if (asked === undefined) {
+  const asked = isHelp(name) ? rest : args;
+  if (asked.length === 0) {
     await print(overview());
     return 0;
   }
-  const command = await find(asked).load();
-  if (asked !== name || wantsHelp(rest)) {
+  const { command, left } = await find(commands, asked);
+  if (isHelp(name) || wantsHelp(left) || "commands" in command) {
     const { helpPage } = await import("./command.ts");
     await print(helpPage(command));
     return 0;
   }
-  return command.execute(rest);
+  return command.execute(left);
 }
 
-function find(name: string): Entry {
-  const entry = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (entry === undefined) throw new UnknownCommand(name);
-  return entry;
+interface Found {
+  readonly command: Command | Group;
+  /** The arguments after its name. */
+  readonly left: string[];
+}
+
+async function find(entries: Entries, [name = "", ...left]: string[]): Promise<Found> {
+  const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
+  if (entry === undefined) throw new UnknownCommand(name, Object.keys(entries));
+  const command = await entry.load();
+  const [next] = left;
+  if (!("commands" in command) || next === undefined || isHelp(next)) return { command, left };
+  return find(command.commands, left);
 }
 
 /** Told apart so that its suggestion is only computed when it is printed. */
-class UnknownCommand extends Error {}
+class UnknownCommand extends Error {
+  readonly known: readonly string[];
+
+  constructor(name: string, known: readonly string[]) {
+    super(name);
+    this.known = known;
+  }
+}
+
+function isHelp(argument: string): boolean {
+  return ["help", "--help", "-h"].includes(argument);
+}
 
 function wantsHelp(args: readonly string[]): boolean {
   const end = args.indexOf("--");
@@ -90,7 +113,7 @@ async function toFailure(thrown: unknown): Promise<Failure> {
   if (thrown instanceof Failure) return thrown;
   if (thrown instanceof UnknownCommand) {
     const { suggestion } = await import("./nearest.ts");
-    const near = suggestion(thrown.message, Object.keys(commands));
+    const near = suggestion(thrown.message, thrown.known);
     return usageFailure(`There is no command '${thrown.message}'.${near} See 'syla help'.`);
   }
   const refusal = await import("./refusal.ts");

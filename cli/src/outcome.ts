@@ -2,6 +2,7 @@
 // and shells use, with one sentence on what happened.
 import { constants } from "node:os";
 import type { Execution } from "@syla/contract/syla/execution/v1/execution";
+import type { Process } from "@syla/contract/syla/sandbox/v1/process";
 import { exitCodes } from "./failure.ts";
 import { printable } from "./render.ts";
 
@@ -27,6 +28,12 @@ export function exitCodeOf({ exitCode, signal, errorType }: Execution): number {
   if (errorType === undefined) return 0;
   // A compiler that failed, or a limit whose enforcement killed the program.
   return errorType === "compile" ? 1 : exitCodes.signal + constants.signals.SIGKILL;
+}
+
+/** The exit code for a process of a sandbox that ended. */
+export function exitCodeOfProcess({ exitCode, signal, endReason }: Process): number {
+  if (endReason === "timeout") return exitCodes.timeout;
+  return exitCode ?? exitCodes.signal + signalNumber(signal ?? "SIGKILL");
 }
 
 /** One sentence on an end that the exit code alone does not tell. */

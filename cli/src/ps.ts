@@ -1,5 +1,4 @@
 // `syla ps`: the executions that a platform remembers, newest first.
-import { toJson } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type Execution,
@@ -8,6 +7,7 @@ import {
   ExecutionSchema,
 } from "@syla/contract/syla/execution/v1/execution";
 import { type Command, type Flags, noPositionals, parseFlags } from "./command.ts";
+import { printJsonList } from "./json.ts";
 import { print } from "./output.ts";
 import { connectRunning } from "./platform.ts";
 import { printable, table, type Tone, toned } from "./render.ts";
@@ -40,7 +40,8 @@ async function execute(args: string[]): Promise<number> {
   const titles = ["ID", "STATUS", "LANGUAGE", "AGE"].map((title) => toned("faint", title));
   const nowMs = Date.now();
   const rows = executions.map((execution) => row(execution, nowMs));
-  await print(values.json ? asJson(executions) : table([titles, ...rows]));
+  if (values.json) await printJsonList(ExecutionSchema, executions);
+  else await print(table([titles, ...rows]));
   return 0;
 }
 
@@ -64,11 +65,4 @@ function toneOf(status: Execution_Status): Tone {
   if (status === Execution_Status.SUCCEEDED) return "good";
   if (status === Execution_Status.FAILED || status === Execution_Status.LOST) return "bad";
   return status === Execution_Status.CANCELLED ? "faint" : "warning";
-}
-
-function asJson(executions: readonly Execution[]): string {
-  const list = executions.map((each) =>
-    toJson(ExecutionSchema, each, { alwaysEmitImplicit: true }),
-  );
-  return `${JSON.stringify(list, undefined, 2)}\n`;
 }

@@ -207,7 +207,8 @@ async function readInput(
   return asText(await readStdin(what, signal), what);
 }
 
-function parseEnv(flag: string): [string, string] {
+/** Name and value of an `--env` flag. */
+export function parseEnv(flag: string): [string, string] {
   const equals = flag.indexOf("=");
   if (equals > 0) return [flag.slice(0, equals), flag.slice(equals + 1)];
   throw usageFailure(`Cannot read --env '${flag}': write NAME=VALUE.`);

@@ -1,19 +1,19 @@
 // `syla run`: a program in a fresh jail that behaves as if it ran here. Its output comes out as it is produced, its
 // exit code is the command's, and Ctrl-C ends it.
-import { toJsonString } from "@bufbuild/protobuf";
 import {
-  type Execution,
   type ExecutionEvent,
   ExecutionSchema,
   type OutputChunk,
 } from "@syla/contract/syla/execution/v1/execution";
+import type { ProcessEvent, ProcessOutput } from "@syla/contract/syla/sandbox/v1/process";
 import type { Syla } from "@syla/sdk";
 import { saveArtifact } from "./artifacts.ts";
-import { type Command, parseFlags } from "./command.ts";
+import { type Command, parseFlagsAndRest } from "./command.ts";
 import { exitCodes, platformFailure, usageFailure } from "./failure.ts";
 import { onInterrupt } from "./interrupt.ts";
 import { exitCodeOf, sentenceOf } from "./outcome.ts";
-import { note, print, ReaderLeft, write } from "./output.ts";
+import { printJson } from "./json.ts";
+import { note, ReaderLeft, write } from "./output.ts";
 import { connect } from "./platform.ts";
 import { readRequest, runFlags, type RunRequest, toSpec } from "./run-spec.ts";
 
@@ -38,10 +38,8 @@ machine can read: it is taken from a variable, a file, or (NAME=-) standard inpu
 };
 
 async function execute(args: string[]): Promise<number> {
-  const { values, positionals, tokens } = parseFlags(runFlags, args);
-  const split = tokens.find((token) => token.kind === "option-terminator")?.index ?? args.length;
-  const programArgs = args.slice(split + 1);
-  const [file, extra] = positionals.slice(0, positionals.length - programArgs.length);
+  const { values, positionals, rest: programArgs } = parseFlagsAndRest(runFlags, args);
+  const [file, extra] = positionals;
   if (extra !== undefined) {
     throw usageFailure(
       `The argument '${extra}' is not expected: put the program's own after '--'.`,
@@ -65,7 +63,10 @@ async function runOn(request: RunRequest, json: boolean, signal: AbortSignal): P
   const either = AbortSignal.any([signal, died]);
   try {
     const { finished, complete } = await follow(syla, request, json, either);
-    if (json) await printJson(await syla.execution.getExecution({ id: finished.id }, { signal }));
+    if (json) {
+      const execution = await syla.execution.getExecution({ id: finished.id }, { signal });
+      await printJson(ExecutionSchema, execution);
+    }
     const sentence = sentenceOf(finished, request.limitWords);
     if (sentence !== undefined) await note(sentence);
     const exitCode = exitCodeOf(finished);
@@ -93,17 +94,14 @@ async function follow(syla: Syla, request: RunRequest, quiet: boolean, signal: A
 }
 
 /** Writes an event's output, if it has any, to the stream that it came from. */
-export async function printOutput(event: ExecutionEvent["event"]): Promise<void> {
+export async function printOutput(
+  event: ExecutionEvent["event"] | ProcessEvent["event"],
+): Promise<void> {
   if (event.case === "stdout") await write(process.stdout, bytesOf(event.value));
   if (event.case === "stderr") await write(process.stderr, bytesOf(event.value));
 }
 
-function bytesOf({ data }: OutputChunk): string | Uint8Array {
+/** The bytes of a piece of output. */
+export function bytesOf({ data }: OutputChunk | ProcessOutput): string | Uint8Array {
   return data.value ?? "";
-}
-
-/** Prints an execution in the JSON of the contract. */
-export async function printJson(execution: Execution): Promise<void> {
-  const options = { alwaysEmitImplicit: true, prettySpaces: 2 };
-  await print(`${toJsonString(ExecutionSchema, execution, options)}\n`);
 }

@@ -1,6 +1,6 @@
 // The CLI in its own process, as a shell would start it, for tests.
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -64,6 +64,87 @@ export function start(args: readonly string[], options: Start = {}): Started {
 /** Runs `syla` with arguments to its end. */
 export function syla(args: readonly string[], options: Start = {}): Promise<Ended> {
   return start(args, options).ended;
+}
+
+/** A command on a terminal of its own. */
+export interface OnTerminal {
+  /** Resolves once the terminal has shown a text that it had not when the last call of this resolved. */
+  readonly saw: (text: string) => Promise<void>;
+  readonly type: (keys: string) => void;
+  readonly resize: (columns: number, rows: number) => void;
+  /** Signals the command as another process would. */
+  readonly signal: (name: NodeJS.Signals) => void;
+  readonly ended: Promise<OnTerminalEnded>;
+}
+
+/** How a command on a terminal went. */
+export interface OnTerminalEnded {
+  readonly code: number | null;
+  readonly shown: string;
+  /** The terminal's settings are those that it had before. */
+  readonly clean: boolean;
+}
+
+// script(1) gives it the terminal; its shell notes which one, and how it was set before and after.
+const onTerminal = `
+stty cols 90 rows 30; tty > tty; stty -g > before
+"$0" "$@" & echo $! > pid; fg %+ > fg
+code=$?; stty -g > after; exit $code`;
+
+const shownMsMax = 20_000;
+
+/** Starts `syla` with arguments on a terminal of 90 by 30. */
+export function startOnTerminal(args: readonly string[], options: Start = {}): OnTerminal {
+  const { PATH = "", HOME = "" } = process.env;
+  const cwd = freshFolder();
+  const quoted = ["bash", "-mc", onTerminal, process.execPath, main, ...args].map(quote).join(" ");
+  const child = spawn("script", ["-qefc", quoted, "/dev/null"], {
+    cwd,
+    env: { PATH, HOME, SHELL: "/bin/sh", TERM: "xterm", ...options.env },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const read = (name: string) => readFileSync(join(cwd, name), "utf8").trim();
+  let shown = "";
+  let from = 0;
+  const waiting = new Set<() => void>();
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    shown += text;
+    for (const look of waiting) look();
+  });
+  const saw = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const fail = () => reject(new Error(`'${text}' was not shown:\n${shown.slice(from)}`));
+      const timer = setTimeout(fail, shownMsMax);
+      const look = () => {
+        const at = shown.indexOf(text, from);
+        if (at < 0) return;
+        from = at + text.length;
+        waiting.delete(look);
+        clearTimeout(timer);
+        resolve();
+      };
+      waiting.add(look);
+      child.on("close", fail);
+      look();
+    });
+  const ended = new Promise<OnTerminalEnded>((resolve) => {
+    child.on("close", (code) => {
+      resolve({ code, shown, clean: read("before") === read("after") });
+    });
+  });
+  return {
+    saw,
+    type: (keys) => void child.stdin.write(keys),
+    resize: (columns, rows) => {
+      execFileSync("stty", ["-F", read("tty"), "cols", `${columns}`, "rows", `${rows}`]);
+    },
+    signal: (name) => void process.kill(Number(read("pid")), name),
+    ended,
+  };
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 async function untilEnd(child: Child): Promise<Ended> {

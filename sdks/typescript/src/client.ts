@@ -13,6 +13,7 @@ import {
   type ExecutionSpec,
   followExecution,
   type FollowOptions,
+  followNewProcess,
   followProcess,
   type ProcessRef,
   type RunOptions,
@@ -74,6 +75,11 @@ export interface Syla {
     process: ProcessRef,
     options?: FollowOptions,
   ) => AsyncIterable<ProcessEvent>;
+  /** Starts a process in a sandbox and gives its events like followProcess, from the first, which is `started`. */
+  readonly followNewProcess: (
+    request: Parameters<Client<typeof ProcessService>["startProcessStream"]>[0],
+    options?: Omit<FollowOptions, "after">,
+  ) => AsyncIterable<ProcessEvent>;
 }
 
 /**
@@ -108,6 +114,7 @@ export function createSyla(options: SylaOptions): Syla {
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),
+    followNewProcess: (request, followOptions) => followNewProcess(process, request, followOptions),
   };
 }
 

@@ -148,19 +148,26 @@ export class FakeSandboxes {
     const cutAfter = this.#cutAfter;
     const find = (request: { readonly sandbox: string; readonly id: number }) =>
       this.#process(request.sandbox, request.id);
+    const start = this.#start.bind(this);
+    async function* cut(events: AsyncIterable<ProcessEvent>): AsyncGenerator<ProcessEvent, void> {
+      let sent = 0;
+      for await (const event of events) {
+        yield event;
+        sent += 1;
+        if (sent === cutAfter) throw new ConnectError("cut", Code.Unavailable);
+      }
+    }
     router.service(ProcessService, {
       startProcess: ({ sandbox, spec }) => this.#start(sandbox, spec).message,
+      async *startProcessStream({ sandbox, spec }, context) {
+        yield* cut(start(sandbox, spec).watch(0, context.signal));
+      },
       getProcess: (request) => find(request).message,
       listProcesses: ({ sandbox }) => ({
         processes: (this.#processes.get(sandbox) ?? []).map(({ message }) => message),
       }),
       async *watchProcess(request, context) {
-        let sent = 0;
-        for await (const event of find(request).watch(request.after, context.signal)) {
-          yield event;
-          sent += 1;
-          if (sent === cutAfter) throw new ConnectError("cut", Code.Unavailable);
-        }
+        yield* cut(find(request).watch(request.after, context.signal));
       },
       writeInput: ({ data, end, ...request }) => {
         find(request).write(Buffer.from(data.value ?? "").toString(), end);

@@ -122,7 +122,7 @@ test("leaving followExecution() does not disturb the execution", async () => {
 const echo = {
   commands: {
     echo: async ({ stdout, read }: FakeProcessView) => {
-      for (let text = await read(); text !== undefined; text = await read()) stdout(text);
+      for (let line = await read(); line !== undefined; line = await read()) stdout(line);
       return { exitCode: 3 };
     },
   },
@@ -153,6 +153,23 @@ test("followProcess() gives a process's events over connections that keep breaki
   );
   assert.equal((await syla.sandbox.killSandbox({ id: sandbox })).endReason, "killed");
   assert.deepEqual(platform.sandboxes.calls, [`kill ${sandbox}`]);
+});
+
+test("followNewProcess() starts one process, however often the connection breaks", async () => {
+  const { syla } = await start({
+    cutAfter: 2,
+    commands: { count: async ({ stdout }) => ["1 ", "2 ", "3 ", "4 "].forEach(stdout) },
+  });
+  const { id: sandbox } = await syla.sandbox.createSandbox({});
+  const request = { sandbox, spec: { command: "count" } };
+  const events = await Array.fromAsync(syla.followNewProcess(request, { retry }));
+  assert.deepEqual(
+    events.map(({ number }) => number),
+    [1, 2, 3, 4, 5, 6],
+  );
+  assert.equal((await syla.process.listProcesses({ sandbox })).processes.length, 1);
+  const refused = syla.followNewProcess({ sandbox, spec: { command: "none" } }, { retry });
+  await assert.rejects(Array.fromAsync(refused), { code: "process_not_started" });
 });
 
 test("followProcess() does not try again what the platform refuses", async () => {

@@ -3,7 +3,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import type { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
-import type { ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import type {
+  ProcessEvent,
+  ProcessService,
+  StartProcessStreamRequestSchema,
+} from "@syla/contract/syla/sandbox/v1/process";
 import type { CallOptions, Client } from "./call.ts";
 import { SylaError } from "./error.ts";
 
@@ -89,6 +93,35 @@ export function followProcess(
     isLast: ({ event }: ProcessEvent) => event.case === "ended",
   };
   return follow(followed, options);
+}
+
+/**
+ * Starts a process and follows it from its first event, which names it; none is missed in between, as could be of a
+ * process that was started before it is followed. Leaving does not disturb the process.
+ */
+export async function* followNewProcess(
+  processes: Processes,
+  request: MessageInitShape<typeof StartProcessStreamRequestSchema>,
+  options: Omit<FollowOptions, "after"> = {},
+): AsyncGenerator<ProcessEvent, void> {
+  const { signal } = options;
+  let started: ProcessRef | undefined;
+  let after = 0;
+  try {
+    const call = signal === undefined ? {} : { signal };
+    for await (const event of processes.startProcessStream(request, call)) {
+      after = event.number;
+      if (event.event.case === "started") started = event.event.value;
+      yield event;
+      if (event.event.case === "ended") return;
+    }
+  } catch (thrown) {
+    // To start it again would be to start a second one.
+    if (started === undefined) throw thrown;
+    passing(thrown);
+  }
+  if (started === undefined) throw brokenOff("a new process");
+  yield* followProcess(processes, started, { ...options, after });
 }
 
 async function* follow<E extends { readonly number: number }>(

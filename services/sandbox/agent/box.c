@@ -8,7 +8,7 @@
  *
  *   stat PATH...             an ENTRY for each, of a link itself
  *   list PATH DEPTH MAX      an ENTRY for each below it, parents first
- *   read PATH MAX            an ENTRY and what is in it; of a folder, for each below it
+ *   read PATH MAX            an ENTRY and what is in it
  *   write                    takes ENTRIES and what is in them, answers an ENTRY for each
  *   mkdir PATH               with its parents
  *   move FROM TO
@@ -124,12 +124,9 @@ static bool tell_entry(const char *path, const struct stat *s) {
   return true;
 }
 
-static bool tell_content(const char *path, const struct stat *s) {
-  int fd = S_ISREG(s->st_mode) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-  if (S_ISREG(s->st_mode) && fd < 0) {
-    put_error(errno, path);
-    return true;
-  }
+static void tell_content(const char *path, const struct stat *s) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return put_error(errno, path);
   put_entry(path, s);
   while (fd >= 0) {
     size_t most = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
@@ -145,7 +142,6 @@ static bool tell_content(const char *path, const struct stat *s) {
     close(fd);
     fd = -1;
   }
-  return true;
 }
 
 static void list(const char *path, const char *depth, const char *most) {
@@ -162,9 +158,8 @@ static void read_all(const char *path, const char *most) {
   struct stat s;
   left = number_of(most);
   if (realpath(path, at) == NULL || lstat(at, &s) != 0) return put_error(errno, path);
-  if (S_ISDIR(s.st_mode)) walk(at, DEPTH_MAX, tell_content);
-  else if (S_ISREG(s.st_mode)) tell_content(at, &s);
-  else put_error(EINVAL, path);
+  if (S_ISREG(s.st_mode)) tell_content(at, &s);
+  else put_error(S_ISDIR(s.st_mode) ? EISDIR : EINVAL, path);
 }
 
 /* ---- changing ---- */

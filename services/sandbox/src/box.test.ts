@@ -153,6 +153,7 @@ test("folders are made, things moved and removed, and what is wrong with a path 
     await assert.rejects(box.remove("/usr/bin/env"), refused(constants.errno.EROFS));
     await assert.rejects(box.stat("nothing"), refused(constants.errno.ENOENT));
     await assert.rejects(box.read("/dev/zero", 10), refused(constants.errno.EINVAL));
+    await assert.rejects(box.read("/etc", 10), refused(constants.errno.EISDIR));
     await assert.rejects(box.read("/proc/1/mem", 10), refused(constants.errno.EACCES));
     await assert.rejects(
       box.write([{ path: "/etc/passwd", content: bytes(""), mode: 0 }]),

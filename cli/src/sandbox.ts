@@ -1,0 +1,53 @@
+// `syla sandbox`: the commands for sandboxes, each loaded when it is called.
+import type { Group } from "./command.ts";
+
+/** The `sandbox` commands. */
+export const sandbox: Group = {
+  usage: "sandbox COMMAND",
+  about: `Sandboxes are jails that stay until they are killed or their lifetime is over. Processes run and
+files lie in them. 'syla shell' opens a terminal in one.`,
+  commands: {
+    create: {
+      about: "make one, and print its id",
+      load: async () => (await import("./sandbox-create.ts")).create,
+    },
+    list: {
+      about: "list them, newest first",
+      load: async () => (await import("./sandbox-list.ts")).list,
+    },
+    get: {
+      about: "one of them, and its processes",
+      load: async () => (await import("./sandbox-get.ts")).get,
+    },
+    exec: {
+      about: "run a command in one, as if it ran here",
+      load: async () => (await import("./sandbox-exec.ts")).exec,
+    },
+    cp: {
+      about: "copy files and folders in and out",
+      load: async () => (await import("./sandbox-cp.ts")).cp,
+    },
+    logs: {
+      about: "what a process in one wrote",
+      load: async () => (await import("./sandbox-logs.ts")).logs,
+    },
+    pause: {
+      about: "stop everything in one where it is",
+      load: async () => (await import("./sandbox-change.ts")).pause,
+    },
+    resume: {
+      about: "let a paused one go on",
+      load: async () => (await import("./sandbox-change.ts")).resume,
+    },
+    kill: {
+      about: "end one with everything in it",
+      load: async () => (await import("./sandbox-change.ts")).kill,
+    },
+  },
+  examples: [
+    ["id=$(syla sandbox create --lifetime 10m)", "a sandbox for ten minutes"],
+    ["syla sandbox cp main.py $id:", "a file into it"],
+    ["syla sandbox exec $id -- python3 main.py", "a command in it"],
+    ["syla sandbox kill $id", "its end"],
+  ],
+};
