@@ -1,6 +1,6 @@
 // The CLI in its own process, as a shell would start it, for tests.
 import { type ChildProcessByStdio, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -92,6 +92,7 @@ stty cols 90 rows 30; tty > tty; stty -g > before
 code=$?; stty -g > after; exit $code`;
 
 const shownMsMax = 20_000;
+const endMsMax = 60_000;
 
 /** Starts `syla` with arguments on a terminal of 90 by 30. */
 export function startOnTerminal(args: readonly string[], options: Start = {}): OnTerminal {
@@ -103,7 +104,11 @@ export function startOnTerminal(args: readonly string[], options: Start = {}): O
     env: { PATH, HOME, SHELL: "/bin/sh", TERM: "xterm", ...options.env },
     stdio: ["pipe", "pipe", "inherit"],
   });
-  const read = (name: string) => readFileSync(join(cwd, name), "utf8").trim();
+  const late = setTimeout(() => child.kill("SIGKILL"), endMsMax).unref();
+  const read = (name: string) => {
+    const path = join(cwd, name);
+    return existsSync(path) ? readFileSync(path, "utf8").trim() : name;
+  };
   let shown = "";
   let from = 0;
   const waiting = new Set<() => void>();
@@ -129,6 +134,7 @@ export function startOnTerminal(args: readonly string[], options: Start = {}): O
     });
   const ended = new Promise<OnTerminalEnded>((resolve) => {
     child.on("close", (code) => {
+      clearTimeout(late);
       resolve({ code, shown, clean: read("before") === read("after") });
     });
   });

@@ -8,14 +8,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { CallContext } from "@syla/kit/call";
 import { type SylaError, toSylaError } from "@syla/kit/error";
-import type { FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { type AnswerRules, contextHeaders, securityHeaders, sendAnswer } from "./answer.ts";
-import { readJson } from "./body.ts";
+import { readBody, readJson } from "./body.ts";
 import { openContext, parseTimeout } from "./context.ts";
 import type { HttpSide } from "./http.ts";
 import { problemHeaders } from "./problem.ts";
 import { waitForRoom } from "./sse.ts";
 import { type FindUpgrade, onUpgrade, type SocketRules } from "./upgrade.ts";
+
+export { parseJson } from "./body.ts";
 
 /** One product's API. */
 export interface Adapter {
@@ -24,6 +26,8 @@ export interface Adapter {
   /** Where its routes begin; several when the product is known at several places. */
   readonly prefixes: readonly string[];
   readonly routes: readonly AdapterRoute[];
+  /** Only requests with this header (in lower case) are for it; its paths may then be those of others, too. */
+  readonly header?: string;
   /** How the product tells an error, whatever it was that failed. */
   explain(error: SylaError): WholeReply;
   /** Who takes a WebSocket handshake at a path. */
@@ -50,6 +54,8 @@ export interface AdapterRequest {
   readonly context: CallContext;
   /** Its body, bounded; undefined when there is none. Throws what `readJson` throws. */
   json(): Promise<JsonValue | undefined>;
+  /** Its body as bytes of any media type, bounded; none when there is none. */
+  bytes(): Promise<Buffer>;
 }
 
 /** An answer: at once, or piece by piece as its client reads. */
@@ -95,11 +101,13 @@ export function registerAdapters(
 ): void {
   for (const adapter of adapters) {
     if (adapter.findUpgrade !== undefined) onUpgrade(server, deps.sockets, adapter.findUpgrade);
+    const constraints = constraintsOf(fastify, adapter);
     for (const route of adapter.routes) {
       for (const url of placesOf(adapter, route)) {
         fastify.route({
           method: route.httpVerb === "GET" ? ["GET", "HEAD"] : route.httpVerb,
           url,
+          constraints,
           // As in rest.ts: bodies are read by the handler, which bounds them and tells their faults.
           onRequest: (request, reply) => {
             reply.hijack();
@@ -109,6 +117,34 @@ export function registerAdapters(
         });
       }
     }
+  }
+}
+
+// The router's own means to tell requests to one path apart. A request without the header costs one look for it.
+function constraintsOf(fastify: FastifyInstance, { header }: Adapter): Record<string, boolean> {
+  if (header === undefined) return {};
+  // It writes code with the name in it.
+  const name = `has_${header.replaceAll(/\W/g, "_")}`;
+  if (!fastify.hasConstraintStrategy(name)) {
+    fastify.addConstraintStrategy({
+      name,
+      storage: () => new ByPresence(),
+      deriveConstraint: ({ headers }) => (headers[header] === undefined ? undefined : true),
+    });
+  }
+  return { [name]: true };
+}
+
+// Handlers of the router, of whichever type it has for them.
+class ByPresence<H> {
+  readonly #handlers = new Map<unknown, H>();
+
+  get(key: unknown): H | null {
+    return this.#handlers.get(key) ?? null;
+  }
+
+  set(key: unknown, handler: H): void {
+    this.#handlers.set(key, handler);
   }
 }
 
@@ -140,6 +176,7 @@ async function serve(
       query: queryOf(request.raw),
       context,
       json: () => readJson(request.raw, deps.bodyBytesMax),
+      bytes: () => readBody(request.raw, deps.bodyBytesMax),
     });
     if (reply.kind === "stream") await sendChunks(exchange, reply, deps);
     else sendWhole(exchange, reply, [], deps);

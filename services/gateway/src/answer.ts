@@ -76,16 +76,9 @@ function writeHead(
   bytes: number,
   more: readonly string[],
 ): void {
-  const length = String(bytes);
-  response.writeHead(status, [
-    "Content-Type",
-    contentType,
-    "Content-Length",
-    length,
-    ...headers,
-    ...more,
-    ...securityHeaders,
-  ]);
+  // No content has no type and, by RFC 9110, must not tell a length.
+  const body = status === 204 ? [] : ["Content-Type", contentType, "Content-Length", String(bytes)];
+  response.writeHead(status, [...body, ...headers, ...more, ...securityHeaders]);
 }
 
 async function sendCompressed(

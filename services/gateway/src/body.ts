@@ -39,6 +39,13 @@ export async function readJson(
   return parseJson(bytes.toString("utf8"));
 }
 
+/** A request's body as bytes, unpacked; none when there is none. */
+export async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  if (!hasBody(request)) return Buffer.alloc(0);
+  const packed = await readBytes(request, bytesMax);
+  return unpacked(packed, request.headers["content-encoding"], bytesMax);
+}
+
 /** JSON from its text; throws `invalid_json`, also when an object has a key twice. */
 export function parseJson(text: string): JsonValue {
   const value = parseText(text);

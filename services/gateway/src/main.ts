@@ -1,14 +1,19 @@
 // The gateway's composition root: every surface of the contract on one port, and gRPC also alone.
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
+import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { createClient } from "@syla/kit/client";
 import type { Dispatcher } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
+import type { LocalKey } from "@syla/kit/local-key";
 import { type Adapter, registerAdapters } from "./adapters.ts";
 import type { AnswerRules } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { registerConnect } from "./connect.ts";
 import { registerCors } from "./cors.ts";
 import { registerDocs } from "./docs.ts";
+import { e2bAdapters } from "./e2b/adapter.ts";
 import { registerGraphql } from "./graphql.ts";
 import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
@@ -39,6 +44,8 @@ export interface GatewayOptions {
   readonly log: Logger;
   readonly health: Health;
   readonly metrics: Metrics;
+  /** For the surfaces whose clients bring a key; without it they are not there. */
+  readonly key?: LocalKey | undefined;
 }
 
 /** A running gateway. */
@@ -97,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 function registerSurfaces(
   { fastify, server }: HttpSide,
-  { dispatcher, config, version, log, health, metrics }: GatewayOptions,
+  { dispatcher, config, version, log, health, metrics, key }: GatewayOptions,
   answers: AnswerRules,
   streams: StreamRules,
 ): readonly Adapter[] {
@@ -111,7 +118,7 @@ function registerSurfaces(
   registerConnect(fastify, dispatcher, { bodyBytesMax, answers, log });
   registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });
   registerWebsocket(server, dispatcher, sockets);
-  const adapters = offeredAdapters({ dispatcher, config, version, log });
+  const adapters = offeredAdapters({ dispatcher, config, version, log, key });
   const deps = { bodyBytesMax, streamStallMs: config.streamStallMs, answers, sockets, log };
   registerAdapters({ fastify, server }, adapters, deps);
   registerNotFound(fastify, groups, answers);
@@ -119,19 +126,25 @@ function registerSurfaces(
 }
 
 // Those whose methods are served here.
-function offeredAdapters({
-  dispatcher,
-  config,
-  version,
-  log,
-}: Pick<GatewayOptions, "dispatcher" | "config" | "version" | "log">): readonly Adapter[] {
-  if (!dispatcher.services.includes(ExecutionService)) return [];
-  const executions = createClient(ExecutionService, published(dispatcher));
-  const callbacks = config.judge0Callbacks;
-  return [
-    pistonAdapter({ executions, limits: config }),
-    judge0Adapter({ executions, callbacks, version, log }),
-  ];
+function offeredAdapters(
+  options: Pick<GatewayOptions, "dispatcher" | "config" | "version" | "log" | "key">,
+): readonly Adapter[] {
+  const { dispatcher, config, version, log, key } = options;
+  const offered = published(dispatcher);
+  const adapters: Adapter[] = [];
+  if (key !== undefined && offered.services.includes(SandboxService)) {
+    const sandboxes = createClient(SandboxService, offered);
+    const processes = createClient(ProcessService, offered);
+    const files = createClient(FileService, offered);
+    adapters.push(...e2bAdapters({ sandboxes, processes, files, key }));
+  }
+  if (offered.services.includes(ExecutionService)) {
+    const executions = createClient(ExecutionService, offered);
+    const callbacks = config.judge0Callbacks;
+    adapters.push(pistonAdapter({ executions, limits: config }));
+    adapters.push(judge0Adapter({ executions, callbacks, version, log }));
+  }
+  return adapters;
 }
 
 function endStreams(streams: StreamRules): void {

@@ -20,13 +20,20 @@ const banner: Banner = {
   restUrl: "http://127.0.0.1:8080",
   grpcAddress: "127.0.0.1:9090",
   dataDirectory: "/data",
+  keyPath: "/data/api-key",
   languages: [],
   unavailable: undefined,
 };
 
 test("renderBanner() says what this is, where it is, and the next thing to type", () => {
   const text = renderBanner(banner);
-  for (const part of ["Syla 1.2.3", "http://127.0.0.1:8080/docs", "127.0.0.1:9090", "/data"]) {
+  for (const part of [
+    "Syla 1.2.3",
+    "http://127.0.0.1:8080/docs",
+    "127.0.0.1:9090",
+    "/data",
+    "/data/api-key",
+  ]) {
     assert.ok(text.includes(part), part);
   }
   assert.match(text, /npx syla run examples\/primes\.py/);

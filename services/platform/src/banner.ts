@@ -7,6 +7,8 @@ export interface Banner {
   readonly restUrl: string;
   readonly grpcAddress: string;
   readonly dataDirectory: string;
+  /** The file that the API key is in. */
+  readonly keyPath: string;
   readonly languages: readonly LanguageReport[];
   /** Why no code can be run here; undefined when it can. */
   readonly unavailable: string | undefined;
@@ -33,7 +35,7 @@ function languageLines(reports: readonly LanguageReport[]): string[] {
 
 /** The text, with a newline at its end. */
 export function renderBanner(banner: Banner): string {
-  const { version, restUrl, grpcAddress, dataDirectory, languages, unavailable } = banner;
+  const { version, restUrl, grpcAddress, dataDirectory, keyPath, languages, unavailable } = banner;
   const running =
     unavailable === undefined
       ? ["  Languages, each with the time of its first jailed run:", ...languageLines(languages)]
@@ -46,6 +48,7 @@ export function renderBanner(banner: Banner): string {
     `    gRPC alone                      ${grpcAddress}`,
     `    API documentation               ${restUrl}/docs`,
     `    Data                            ${dataDirectory}`,
+    `    API key, for E2B's clients      ${keyPath}`,
     "",
     ...running,
     "",

@@ -57,7 +57,7 @@ function printReady({ gateway }: Platform): void {
 }
 
 async function welcome(platform: Platform, configuration: Configuration, log: Log): Promise<void> {
-  const { sandbox, gateway, data } = platform;
+  const { sandbox, gateway, data, key } = platform;
   if (configuration.sandbox.prepare) {
     const firstRuns = sandbox.runFirst().catch((error: unknown) => {
       log.warn({ error }, "the languages' first runs did not end");
@@ -73,6 +73,7 @@ async function welcome(platform: Platform, configuration: Configuration, log: Lo
     restUrl,
     grpcAddress,
     dataDirectory: data.path,
+    keyPath: key.path,
     languages: sandbox.languages(),
     unavailable: sandbox.unavailable,
   };

@@ -16,6 +16,7 @@ import { SylaError } from "@syla/kit/error";
 import { createHealth } from "@syla/kit/health";
 import { installationKey } from "@syla/kit/installation-key";
 import type { Part } from "@syla/kit/lifecycle";
+import { type LocalKey, openLocalKey } from "@syla/kit/local-key";
 import type { Log } from "@syla/kit/log";
 import { createMetrics } from "@syla/kit/metrics";
 import { observe } from "@syla/kit/observe";
@@ -42,6 +43,7 @@ export class Platform {
     services: [ExecutionService, ReplService, SandboxService, ProcessService, FileService],
   });
   #data: DataDirectory | undefined;
+  #key: LocalKey | undefined;
   #database: Database | undefined;
   #sandboxStarting: Promise<SandboxServer> | undefined;
   #sandbox: SandboxServer | undefined;
@@ -56,6 +58,10 @@ export class Platform {
 
   get data(): DataDirectory {
     return present(this.#data, "the data folder");
+  }
+
+  get key(): LocalKey {
+    return present(this.#key, "the API key");
   }
 
   get sandbox(): SandboxServer {
@@ -115,6 +121,7 @@ export class Platform {
 
   async #openData(): Promise<void> {
     this.#data = await openDataDirectory(this.#options.configuration.platform.dataDirectory);
+    this.#key = await openLocalKey(this.#data.path);
   }
 
   #beginSandbox(): void {
@@ -177,6 +184,7 @@ export class Platform {
       config: { ...configuration.gateway, drainMs: this.#drainMs },
       version,
       log,
+      key: this.key,
       health: {
         live: () => this.#health.live().alive,
         ready: async () => {

@@ -43,7 +43,9 @@ export const GATE_LIBRARY = "/gate.so";
 /** What a Node runs that waits for its program. */
 export const HOLD_SCRIPT = "/hold.cjs";
 const HOLD_SOURCE = fileURLToPath(new URL("../agent/hold.cjs", import.meta.url));
-const MOUNT_POINTS = ["usr", "proc", "dev", "etc", "work", "tmp", "run"];
+const MOUNT_POINTS = ["usr", "proc", "dev", "etc", "work", "tmp", "run", "home"];
+/** Where clients of other products expect the user to be at home: a link, which costs a jail nothing. */
+const HOME_LINK = "home/user";
 const SYSTEM_DIRECTORIES = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /** Copied from the host's /etc if present. Never: machine-id, shadow, ssl/private, ssh, netrc. */
@@ -140,6 +142,7 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
   }
   rmSync(directory, { recursive: true, force: true });
   for (const name of MOUNT_POINTS) makeDirectory(join(directory, name));
+  symlinkSync(WORK_DIRECTORY, join(directory, HOME_LINK));
   chmodSync(directory, 0o755);
   const systemBinds = makeSystemDirectories(directory);
   copyEtc(directory);

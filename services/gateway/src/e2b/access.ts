@@ -1,0 +1,94 @@
+// Who may use E2B's API: for the control plane whoever has the installation's key, for a sandbox whoever has its token,
+// which is derived from the key, so that nothing needs to be kept. This file is what an auth service takes over.
+import { createHash } from "node:crypto";
+import { equalSecrets, type LocalKey } from "@syla/kit/local-key";
+import type { AdapterRequest, WholeReply } from "../adapters.ts";
+import { closedPortReply, errorReply, goneReply } from "./errors.ts";
+
+/** The header by which the requests to a sandbox are known. */
+export const sandboxHeader = "e2b-sandbox-id";
+/** The port at which a sandbox of E2B serves its processes and files. */
+const sandboxPort = 49_983;
+const sandboxShape = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** All of them are the one user that there is. */
+const users = new Set(["", "user", "root"]);
+
+const noKey = "Unauthorized, please check your credentials.";
+const noToken =
+  "unauthorized access, please provide a valid access token or method signing if supported";
+
+/** Whether a text can be a sandbox's id. */
+export function isSandboxId(text: string): boolean {
+  return sandboxShape.test(text);
+}
+
+/** Refuses who does not bring the key, which E2B's clients know as `e2b_` and its digits. */
+export function refuseKey(key: LocalKey, { raw }: AdapterRequest): WholeReply | undefined {
+  const given = headerOf(raw.headers["x-api-key"]);
+  return key.matches(given.replace(/^e2b_/, "syla_")) ? undefined : errorReply(401, noKey);
+}
+
+/** A sandbox's own token. */
+export function sandboxToken(key: LocalKey, sandbox: string): string {
+  return key.derive(`e2b sandbox ${sandbox}`);
+}
+
+/** What of a request decides whether it may read or write one file of a sandbox without its token. */
+export interface SignedFile {
+  readonly operation: "read" | "write";
+  readonly query: URLSearchParams;
+}
+
+/** The sandbox that a request is for, or why it does not reach it. */
+export type Reached =
+  | { readonly kind: "sandbox"; readonly sandbox: string }
+  | { readonly kind: "refused"; readonly reply: WholeReply }
+  /** Who asks is not known, or not as the user that they name. */
+  | { readonly kind: "stranger"; readonly message: string };
+
+/** Finds the sandbox that a request may reach. */
+export function reachSandbox(
+  key: LocalKey,
+  { raw, query }: AdapterRequest,
+  operation?: SignedFile["operation"],
+): Reached {
+  const sandbox = headerOf(raw.headers[sandboxHeader]);
+  if (!isSandboxId(sandbox)) return { kind: "refused", reply: goneReply(sandbox) };
+  const port = Number(headerOf(raw.headers["e2b-sandbox-port"]) || sandboxPort);
+  const token = headerOf(raw.headers["x-access-token"]);
+  const known =
+    equalSecrets(token, sandboxToken(key, sandbox)) ||
+    (operation !== undefined && isSigned(key, sandbox, { operation, query }));
+  if (!known) return { kind: "stranger", message: noToken };
+  if (port !== sandboxPort) {
+    return { kind: "refused", reply: closedPortReply(sandbox, port) };
+  }
+  const user = query.get("username") ?? userOf(headerOf(raw.headers.authorization));
+  if (!users.has(user)) return { kind: "stranger", message: `invalid username: '${user}'` };
+  return { kind: "sandbox", sandbox };
+}
+
+// E2B's SDKs name the user of a command as one without a password.
+function userOf(authorization: string): string {
+  const encoded = /^Basic\s+(\S+)$/i.exec(authorization)?.[1] ?? "";
+  return Buffer.from(encoded, "base64").toString("utf8").split(":", 1)[0] ?? "";
+}
+
+/** Whether the address of a file is signed with a sandbox's token, and still valid. */
+export function isSigned(
+  key: LocalKey,
+  sandbox: string,
+  { operation, query }: SignedFile,
+): boolean {
+  const expiration = query.get("signature_expiration");
+  if (expiration !== null && !(Number(expiration) * 1000 > Date.now())) return false;
+  const [path, user] = [query.get("path") ?? "", query.get("username") ?? ""];
+  const parts = [path, operation, user, sandboxToken(key, sandbox)];
+  const text = (expiration === null ? parts : [...parts, expiration]).join(":");
+  const hash = createHash("sha256").update(text).digest("base64").replace(/=+$/, "");
+  return equalSecrets(query.get("signature") ?? "", `v1_${hash}`);
+}
+
+function headerOf(value: string | string[] | undefined): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,43 @@
+// E2B's API (https://e2b.dev), for clients that were written for it: sandboxes, their processes and files. Its control
+// plane and what it serves from within each sandbox are told apart by a header. The code interpreter, templates,
+// snapshots, volumes and networks are not here.
+import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
+import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { Client } from "@syla/kit/client";
+import type { LocalKey } from "@syla/kit/local-key";
+import type { Adapter } from "../adapters.ts";
+import { sandboxHeader } from "./access.ts";
+import { controlAdapter } from "./control.ts";
+import { explainCall } from "./errors.ts";
+import { filesAdapter, signedFilesAdapter } from "./files.ts";
+import { filesystemMethods } from "./filesystem.ts";
+import { processMethods } from "./processes.ts";
+import { rpcRoutes } from "./rpc.ts";
+import { Watchers } from "./watchers.ts";
+
+export interface E2bOptions {
+  readonly sandboxes: Client<typeof SandboxService>;
+  readonly processes: Client<typeof ProcessService>;
+  readonly files: Client<typeof FileService>;
+  /** What clients have to bring. */
+  readonly key: LocalKey;
+}
+
+/** The adapters that together are E2B's API. */
+export function e2bAdapters(options: E2bOptions): readonly Adapter[] {
+  const { processes, files, key } = options;
+  const watchers = new Watchers();
+  const rpc: Adapter = {
+    name: "e2b-rpc",
+    prefixes: [""],
+    header: sandboxHeader,
+    routes: [
+      ...rpcRoutes("process.Process", processMethods(processes), key),
+      ...rpcRoutes("filesystem.Filesystem", filesystemMethods(files, watchers), key),
+    ],
+    explain: explainCall,
+    close: () => watchers.close(),
+  };
+  return [controlAdapter(options), rpc, filesAdapter(options), signedFilesAdapter(options)];
+}

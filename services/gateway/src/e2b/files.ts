@@ -1,0 +1,224 @@
+// What is in files: E2B's SDKs read and write it by `/files`, one at a time as bytes or several as a form, and anyone
+// who has a signed address by a browser. A signed address does not say which sandbox it is of, but only one has its
+// signature.
+import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import {
+  type SandboxService,
+  Sandbox_Status as Status,
+} from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { CallContext } from "@syla/kit/call";
+import type { Client } from "@syla/kit/client";
+import { SylaError } from "@syla/kit/error";
+import type { LocalKey } from "@syla/kit/local-key";
+import {
+  type Adapter,
+  type AdapterRequest,
+  type AdapterRoute,
+  jsonReply,
+  type Reply,
+  type StreamReply,
+  type WholeReply,
+} from "../adapters.ts";
+import { isSigned, reachSandbox, sandboxHeader } from "./access.ts";
+import { errorReply, explainFiles, goneReply, isGone, Refusal } from "./errors.ts";
+import { absolute, inside, outside } from "./home.ts";
+
+/** What the files are reached by. */
+export interface FilesOptions {
+  readonly files: Client<typeof FileService>;
+  readonly sandboxes: Client<typeof SandboxService>;
+  readonly key: LocalKey;
+}
+
+type Operation = "read" | "write";
+type Handle = (request: AdapterRequest, sandbox: string) => Promise<Reply>;
+
+const listPage = 1000;
+
+/** The adapter of what a sandbox serves beside its calls. */
+export function filesAdapter(options: FilesOptions): Adapter {
+  const routes: readonly AdapterRoute[] = [
+    route("GET", "/files", options.key, "read", (request, id) => readFile(options, request, id)),
+    route("POST", "/files", options.key, "write", (request, id) =>
+      writeFiles(options, request, id),
+    ),
+    route("GET", "/health", options.key, undefined, ({ context }, id) => {
+      return health(options, context, id);
+    }),
+    ...["/files/compose", "/metrics", "/envs"].flatMap((path) => absent(path)),
+    ...["/execute", "/contexts", "/contexts/:id", "/contexts/:id/restart"].flatMap((path) => {
+      return absent(path);
+    }),
+  ];
+  const explain = explainFiles;
+  return { name: "e2b-files", prefixes: [""], header: sandboxHeader, routes, explain };
+
+  function absent(path: string): AdapterRoute[] {
+    const message = `Syla does not serve ${path} for E2B's clients.`;
+    const handle = async () => errorReply(501, message);
+    const verbs = path.startsWith("/contexts") || path === "/execute" ? interpreter : plain;
+    return verbs.map((verb) => ({ httpVerb: verb, path, handle }));
+  }
+}
+
+const plain = ["GET", "POST"] as const;
+const interpreter = ["GET", "POST", "DELETE"] as const;
+
+/** The adapter of signed addresses, which come without a header. */
+export function signedFilesAdapter(options: FilesOptions): Adapter {
+  const signed = (operation: Operation, handle: Handle) => async (request: AdapterRequest) => {
+    const sandbox = await signedSandbox(options, request, operation);
+    if (sandbox === undefined) return errorReply(401, "the signature is not valid here");
+    return attempt(sandbox, () => handle(request, sandbox));
+  };
+  return {
+    name: "e2b-signed-files",
+    prefixes: [""],
+    routes: [
+      {
+        httpVerb: "GET",
+        path: "/files",
+        handle: signed("read", (request, id) => readFile(options, request, id)),
+      },
+      {
+        httpVerb: "POST",
+        path: "/files",
+        handle: signed("write", (request, id) => writeFiles(options, request, id)),
+      },
+    ],
+    explain: explainFiles,
+  };
+}
+
+function route(
+  httpVerb: AdapterRoute["httpVerb"],
+  path: string,
+  key: LocalKey,
+  operation: Operation | undefined,
+  handle: Handle,
+): AdapterRoute {
+  return {
+    httpVerb,
+    path,
+    handle: async (request) => {
+      const reached = reachSandbox(key, request, operation);
+      if (reached.kind === "refused") return reached.reply;
+      if (reached.kind === "stranger") return errorReply(401, reached.message);
+      return attempt(reached.sandbox, () => handle(request, reached.sandbox));
+    },
+  };
+}
+
+async function attempt(sandbox: string, work: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (isGone(thrown)) return goneReply(sandbox);
+    if (thrown instanceof Refusal) return errorReply(400, thrown.message);
+    throw thrown;
+  }
+}
+
+/** Whose the signature of an address is; there are not many that it can be of. */
+async function signedSandbox(
+  { sandboxes, key }: FilesOptions,
+  { query, context: parent }: AdapterRequest,
+  operation: Operation,
+): Promise<string | undefined> {
+  if (!query.has("signature")) return undefined;
+  let pageToken = "";
+  do {
+    const request = { filter: 'status = "RUNNING"', pageSize: listPage, pageToken };
+    const page = await sandboxes.listSandboxes(request, { parent });
+    const found = page.sandboxes.find(({ id }) => isSigned(key, id, { operation, query }));
+    if (found !== undefined) return found.id;
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  return undefined;
+}
+
+async function health(
+  { sandboxes }: FilesOptions,
+  parent: CallContext,
+  id: string,
+): Promise<WholeReply> {
+  const { status } = await sandboxes.getSandbox({ id }, { parent });
+  if (status !== Status.RUNNING) return goneReply(id);
+  return { kind: "whole", status: 204, contentType: "", text: "" };
+}
+
+async function readFile(
+  { files }: FilesOptions,
+  { query, context: parent }: AdapterRequest,
+  sandbox: string,
+): Promise<Reply> {
+  const asked = absolute(query.get("path") ?? "");
+  const read = await files.readFile({ sandbox, path: inside(asked) }, { parent });
+  const { content, contentBase64 } = read;
+  return bytesReply(contentBase64.length > 0 ? contentBase64 : Buffer.from(content));
+}
+
+// Never as what a browser would show: it is the sandbox's word, and this is not its address.
+function bytesReply(bytes: Uint8Array): StreamReply {
+  const chunks = (async function* () {
+    yield bytes;
+  })();
+  return { kind: "stream", status: 200, contentType: "application/octet-stream", chunks };
+}
+
+async function writeFiles(
+  { files }: FilesOptions,
+  request: AdapterRequest,
+  sandbox: string,
+): Promise<Reply> {
+  const { raw, query, context: parent } = request;
+  if (Object.keys(raw.headers).some((name) => name.startsWith("x-metadata-"))) {
+    return errorReply(400, "file metadata is not supported");
+  }
+  const path = query.get("path") ?? "";
+  const uploads = await uploadsOf(request, path);
+  const contents = uploads.map(({ asked, bytes }) => {
+    return { path: inside(asked), body: { case: "contentBase64", value: bytes } } as const;
+  });
+  const { entries } = await files.writeFiles({ sandbox, files: contents }, { parent });
+  const told = entries.map((entry, index) => {
+    const found = outside(entry.path, uploads[index]?.asked ?? "");
+    return { path: found, name: found.slice(found.lastIndexOf("/") + 1), type: "file" };
+  });
+  return jsonReply(200, told);
+}
+
+interface Upload {
+  readonly asked: string;
+  readonly bytes: Uint8Array;
+}
+
+async function uploadsOf(request: AdapterRequest, path: string): Promise<Upload[]> {
+  const type = request.raw.headers["content-type"] ?? "";
+  const body = await request.bytes();
+  if (!/^multipart\/form-data\s*;/i.test(type)) {
+    if (path === "") throw new Refusal("invalid_argument", "path is required");
+    return [{ asked: absolute(path), bytes: body }];
+  }
+  const parts = (await formOf(type, body)).getAll("file");
+  const files = parts.filter((part) => typeof part !== "string");
+  if (files.length === 0) throw new Refusal("invalid_argument", "the form has no file");
+  if (path !== "" && files.length > 1) {
+    throw new Refusal("invalid_argument", "a path is given for one file, and the form has more");
+  }
+  return Promise.all(
+    files.map(async (file) => ({
+      asked: absolute(path === "" ? file.name : path),
+      bytes: new Uint8Array(await file.arrayBuffer()),
+    })),
+  );
+}
+
+async function formOf(contentType: string, body: Buffer): Promise<FormData> {
+  try {
+    const headers = { "content-type": contentType };
+    return await new Response(new Uint8Array(body), { headers }).formData();
+  } catch (cause) {
+    throw new SylaError("invalid_request", "Cannot read the body: it is not a form.", { cause });
+  }
+}
