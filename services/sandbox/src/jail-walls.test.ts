@@ -99,7 +99,7 @@ describe("the file system", () => {
     const root = (await shell("ls -A /")).trim().split("\n");
     const expected = ["bin", "dev", "etc", "init", "lib", "lib32", "lib64", "libx32", "proc"];
     expected.push("run", "sbin", "tmp", "usr", "work", "hold.cjs", "gate.so", "zygote.py");
-    expected.push("zygote.so");
+    expected.push("zygote.so", "home");
     for (const name of root) assert.ok(expected.includes(name), name);
     assert.ok(root.includes("usr"));
     assert.match(await shell("cat /etc/shadow /etc/machine-id"), /No such file.*\n.*No such file/);
@@ -111,7 +111,7 @@ describe("the file system", () => {
 
   it("is writable in /work, /tmp and /dev/shm and nowhere else", async () => {
     const script = `
-for d in / /usr /etc /dev /proc /run /work /tmp /dev/shm /dev/pts /var /proc/sys /usr/local/bin; do
+for d in / /usr /etc /dev /proc /run /work /tmp /dev/shm /dev/pts /var /home /proc/sys /usr/local/bin; do
   touch $d/probe 2>/dev/null && echo $d
 done
 (echo x > /proc/sys/kernel/hostname) 2>/dev/null && echo sysctl
