@@ -1,49 +1,20 @@
-// E2B's official SDK, unmodified, against the whole platform.
+// E2B's official SDK, unmodified, against the whole platform: sandboxes, commands, terminals.
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { beforeEach, test } from "node:test";
 import {
   AuthenticationError,
   CommandExitError,
-  FileNotFoundError,
   InvalidArgumentError,
   Sandbox,
   SandboxNotFoundError,
   TimeoutError,
 } from "e2b";
+import { parseObject, pointAt, tokenOf, withSandbox } from "../e2b-sdk.ts";
 import { killSandbox, makeSandbox } from "../sandbox-api.ts";
 import { eventually, sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();
-
-beforeEach(() => {
-  const { url, data } = platform();
-  const file = join(data, "api-key");
-  assert.equal(statSync(file).mode & 0o777, 0o600);
-  process.env["E2B_API_KEY"] = readFileSync(file, "utf8").trim().replace("syla_", "e2b_");
-  process.env["E2B_API_URL"] = url;
-  process.env["E2B_SANDBOX_URL"] = url;
-});
-
-// The SDK keeps it to itself.
-function tokenOf(sandbox: Sandbox): string {
-  return String(Reflect.get(sandbox, "envdAccessToken"));
-}
-
-function parseObject(value: unknown): Readonly<Record<string, unknown>> {
-  return value as Readonly<Record<string, unknown>>;
-}
-
-/** A sandbox for one test. */
-async function withSandbox(work: (sandbox: Sandbox) => Promise<void>, more = {}): Promise<void> {
-  const sandbox = await Sandbox.create(more);
-  try {
-    await work(sandbox);
-  } finally {
-    await sandbox.kill();
-  }
-}
+beforeEach(() => pointAt(platform()));
 
 test("a sandbox is made, found, prolonged, paused, gone on with and killed", async () => {
   const metadata = { user: "ada", "a b": "c&d=ü" };
@@ -151,6 +122,37 @@ test("what cannot be had is refused in E2B's words", async () => {
     );
     await assert.rejects(sandbox.commands.run("id", { user: "ada" }), AuthenticationError);
   });
+});
+
+test("the paths of older SDKs are there, too", async () => {
+  const call = async (method: string, path: string, body?: object) => {
+    const { url } = platform();
+    const headers = {
+      "X-API-KEY": process.env["E2B_API_KEY"] ?? "",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    };
+    const text = body === undefined ? null : JSON.stringify(body);
+    const response = await fetch(url + path, { method, headers, body: text });
+    const said = await response.text();
+    return { status: response.status, json: said === "" ? {} : parseObject(JSON.parse(said)) };
+  };
+  const made = await call("POST", "/sandboxes", { templateID: "code-interpreter-v1", timeout: 60 });
+  assert.equal(made.status, 201);
+  const { sandboxID, envdVersion, envdAccessToken } = made.json;
+  assert.deepEqual([typeof envdVersion, typeof envdAccessToken], ["string", "string"]);
+  const at = `/sandboxes/${String(sandboxID)}`;
+  const listed = await call("GET", "/sandboxes");
+  assert.ok(JSON.stringify(listed.json).includes(String(sandboxID)));
+  assert.equal((await call("POST", `${at}/connect`, { timeout: 60 })).status, 200);
+  assert.deepEqual(await call("POST", `${at}/pause`), { status: 204, json: {} });
+  assert.equal((await call("POST", `${at}/pause`)).status, 409);
+  assert.equal((await call("POST", `${at}/resume`, { timeout: 60 })).status, 201);
+  assert.deepEqual(await call("DELETE", at), { status: 204, json: {} });
+  const gone = await call("GET", at);
+  assert.deepEqual([gone.status, gone.json["code"]], [404, 404]);
+  const wrong = await call("POST", "/sandboxes", { templateID: "base", timeout: "soon" });
+  assert.deepEqual([wrong.status, wrong.json["code"]], [400, 400]);
+  assert.equal((await call("GET", "/sandboxes/none")).status, 404);
 });
 
 test("a sandbox of Syla's own API is one of E2B's, and the other way round", async () => {
@@ -288,165 +290,5 @@ test("a terminal is typed into, resized, followed and killed", async () => {
     assert.equal(await pty.kill(shell.pid), true);
     await assert.rejects(follower.wait(), CommandExitError);
     assert.equal(await pty.kill(shell.pid), false);
-  });
-});
-
-test("files are written and read as text, bytes and streams", async () => {
-  await withSandbox(async ({ files, commands }) => {
-    const info = await files.write("notes/ä.txt", "grüß\n");
-    assert.deepEqual(
-      [info.name, info.path, info.type],
-      ["ä.txt", "/home/user/notes/ä.txt", "file"],
-    );
-    assert.equal(await files.read("notes/ä.txt"), "grüß\n");
-    assert.equal(
-      (await commands.run("cat ~/notes/ä.txt /work/notes/ä.txt")).stdout,
-      "grüß\ngrüß\n",
-    );
-    const bytes = Uint8Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256);
-    await files.write("/tmp/data.bin", bytes.buffer);
-    assert.deepEqual(await files.read("/tmp/data.bin", { format: "bytes" }), bytes);
-    const blob = await files.read("/tmp/data.bin", { format: "blob" });
-    assert.equal(blob.size, bytes.length);
-    const stream = await files.read("/tmp/data.bin", { format: "stream" });
-    let length = 0;
-    for await (const part of stream) length += part.length;
-    assert.equal(length, bytes.length);
-    await files.write("streamed.bin", new Blob([bytes]).stream());
-    assert.deepEqual(await files.read("streamed.bin", { format: "bytes" }), bytes);
-    await files.write("packed.txt", "x".repeat(10_000), { gzip: true });
-    assert.equal((await files.read("packed.txt", { gzip: true })).length, 10_000);
-    const several = await files.write([
-      { path: "several/one", data: "1" },
-      { path: "/home/user/several/two", data: new Uint8Array([50]).buffer },
-    ]);
-    assert.deepEqual(
-      several.map(({ path }) => path),
-      ["/home/user/several/one", "/home/user/several/two"],
-    );
-    assert.equal(await files.read("several/two"), "2");
-    await files.write("empty", "");
-    assert.equal(await files.read("empty"), "");
-    assert.equal((await files.read("empty", { format: "bytes" })).length, 0);
-    await assert.rejects(files.read("none"), FileNotFoundError);
-    await assert.rejects(files.read("several"), InvalidArgumentError);
-    await assert.rejects(files.write("several", "x"), InvalidArgumentError);
-  });
-});
-
-test("what lies where is listed, made, moved and removed", async () => {
-  await withSandbox(async ({ files, commands }) => {
-    await files.write("a/b/c.txt", "12345");
-    await commands.run("ln -s b/c.txt a/link; chmod 640 a/b/c.txt");
-    const paths = async (path: string, depth?: number) => {
-      const found = await files.list(path, depth === undefined ? {} : { depth });
-      return found.map((entry) => `${entry.type} ${entry.path}`);
-    };
-    assert.deepEqual(await paths("a"), ["dir /home/user/a/b", "symlink /home/user/a/link"]);
-    assert.deepEqual(await paths("/home/user", 3), [
-      "dir /home/user/a",
-      "dir /home/user/a/b",
-      "file /home/user/a/b/c.txt",
-      "symlink /home/user/a/link",
-    ]);
-    assert.deepEqual(await paths("/work"), ["dir /work/a"]);
-    await assert.rejects(paths("none"), FileNotFoundError);
-    await assert.rejects(paths("a/b/c.txt"), InvalidArgumentError);
-    const info = await files.getInfo("a/b/c.txt");
-    const { name, path, size, mode, permissions, owner, type } = info;
-    assert.deepEqual(
-      [name, path, size, mode, permissions, owner, type],
-      ["c.txt", "/home/user/a/b/c.txt", 5, 0o640, "-rw-r-----", "user", "file"],
-    );
-    assert.ok(Math.abs(Date.now() - (info.modifiedTime?.getTime() ?? 0)) < 60_000);
-    assert.equal((await files.getInfo("a/link")).symlinkTarget, "b/c.txt");
-    assert.equal((await files.getInfo("~")).path, "/home/user");
-    assert.equal(await files.makeDir("d/e"), true);
-    assert.equal(await files.makeDir("d/e"), false);
-    const moved = await files.rename("a/b/c.txt", "d/e/f.txt");
-    assert.deepEqual([moved.path, moved.size], ["/home/user/d/e/f.txt", 5]);
-    assert.deepEqual(
-      [await files.exists("a/b/c.txt"), await files.exists("d/e/f.txt")],
-      [false, true],
-    );
-    await assert.rejects(files.rename("none", "other"), FileNotFoundError);
-    await files.remove("d");
-    await files.remove("d");
-    assert.equal(await files.exists("d/e"), false);
-    await assert.rejects(files.getInfo("d"), FileNotFoundError);
-  });
-});
-
-test("changes in a folder are told, to who follows and to who asks", async () => {
-  await withSandbox(async (sandbox) => {
-    const { files, commands } = sandbox;
-    await files.makeDir("w/deep");
-    const seen: string[] = [];
-    const entries: string[] = [];
-    const watch = await files.watchDir(
-      "w",
-      ({ name, type, entry }) => {
-        seen.push(`${type} ${name}`);
-        if (entry !== undefined) entries.push(entry.path);
-      },
-      { recursive: true, includeEntry: true },
-    );
-    const token = tokenOf(sandbox);
-    const poll = async (method: string, body: object) => {
-      const response = await fetch(`${platform().url}/filesystem.Filesystem/${method}`, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          "E2b-Sandbox-Id": sandbox.sandboxId,
-          "X-Access-Token": token,
-        },
-        body: JSON.stringify(body),
-      });
-      return { status: response.status, json: parseObject(await response.json()) };
-    };
-    const { watcherId } = (await poll("CreateWatcher", { path: "w", recursive: true })).json;
-    await commands.run("cd w; echo 1 > f; chmod 600 f; mv f deep/g; rm deep/g; touch end");
-    await eventually("the end is told", async () => seen.includes("create end"));
-    for (const event of [
-      "create f",
-      "write f",
-      "chmod f",
-      "rename f",
-      "create deep/g",
-      "remove deep/g",
-    ]) {
-      assert.ok(seen.includes(event), `${event} in ${seen.join(", ")}`);
-    }
-    assert.ok(entries.includes("/home/user/w/end"));
-    await watch.stop();
-    const { events } = (await poll("GetWatcherEvents", { watcherId })).json;
-    assert.ok(JSON.stringify(events).includes('{"name":"deep/g","type":"EVENT_TYPE_REMOVE"}'));
-    assert.deepEqual((await poll("GetWatcherEvents", { watcherId })).json, { events: [] });
-    assert.equal((await poll("RemoveWatcher", { watcherId })).status, 200);
-    assert.equal((await poll("GetWatcherEvents", { watcherId })).status, 404);
-    await assert.rejects(
-      files.watchDir("none", () => undefined),
-      FileNotFoundError,
-    );
-    await assert.rejects(
-      files.watchDir("w/end", () => undefined),
-      InvalidArgumentError,
-    );
-  });
-});
-
-test("a signed address reads or writes one file, until it is over", async () => {
-  await withSandbox(async (sandbox) => {
-    const upload = await sandbox.uploadUrl("up.txt", { useSignatureExpiration: 60 });
-    const form = new FormData();
-    form.append("file", new Blob(["by hand"]), "up.txt");
-    assert.equal((await fetch(upload, { method: "POST", body: form })).status, 200);
-    const download = await sandbox.downloadUrl("up.txt");
-    assert.equal(await (await fetch(download)).text(), "by hand");
-    const other = download.replace("up.txt", "other.txt");
-    const late = await sandbox.downloadUrl("up.txt", { useSignatureExpiration: -1 });
-    for (const refused of [other, upload, late, `${platform().url}/files?path=up.txt`]) {
-      assert.equal((await fetch(refused)).status, 401);
-    }
   });
 });

@@ -102,6 +102,7 @@ describe("the file system", () => {
     expected.push("zygote.so", "home");
     for (const name of root) assert.ok(expected.includes(name), name);
     assert.ok(root.includes("usr"));
+    assert.equal(await shell("ls -A /home; readlink /home/user"), "user\n/work\n");
     assert.match(await shell("cat /etc/shadow /etc/machine-id"), /No such file.*\n.*No such file/);
     assert.equal(
       await shell("cat /etc/hostname; hostname; env | grep -c SYLA"),

@@ -262,6 +262,13 @@ const isReadableByAll = (path: string): boolean => {
   return (about.isFile() || about.isDirectory()) && (about.mode & 0o004) !== 0;
 };
 
+/** On a host whose user has that name, languages may be at its home: what is bound there is not to go by the link. */
+const makeWay = (directory: string, target: string): void => {
+  const link = join(directory, HOME_LINK);
+  if (!`${target}/`.startsWith(`/${HOME_LINK}/`)) return;
+  if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true) rmSync(link);
+};
+
 interface BindOptions {
   readonly directory: string;
   readonly bind: Bind;
@@ -278,6 +285,7 @@ const bindArguments = ({ directory, bind, prepared }: BindOptions): string[] => 
     }
   }
   if (!prepared.has(target)) {
+    makeWay(directory, target);
     const inside = join(directory, target);
     makeDirectory(dirname(inside));
     if (statSync(source).isDirectory()) makeDirectory(inside);

@@ -1,7 +1,6 @@
 // What is in files: E2B's SDKs read and write it by `/files`, one at a time as bytes or several as a form, and anyone
 // who has a signed address by a browser. A signed address does not say which sandbox it is of, but only one has its
 // signature.
-import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import {
   type SandboxService,
   Sandbox_Status as Status,
@@ -21,11 +20,12 @@ import {
 } from "../adapters.ts";
 import { isSigned, reachSandbox, sandboxHeader } from "./access.ts";
 import { errorReply, explainFiles, goneReply, isGone, Refusal } from "./errors.ts";
-import { absolute, inside, outside } from "./home.ts";
+import { absolute, inside } from "./home.ts";
+import { readLarge } from "./transfer.ts";
+import { type Writers, writeUploads } from "./uploads.ts";
 
 /** What the files are reached by. */
-export interface FilesOptions {
-  readonly files: Client<typeof FileService>;
+export interface FilesOptions extends Writers {
   readonly sandboxes: Client<typeof SandboxService>;
   readonly key: LocalKey;
 }
@@ -148,77 +148,41 @@ async function health(
 }
 
 async function readFile(
-  { files }: FilesOptions,
+  { files, processes }: FilesOptions,
   { query, context: parent }: AdapterRequest,
   sandbox: string,
 ): Promise<Reply> {
-  const asked = absolute(query.get("path") ?? "");
-  const read = await files.readFile({ sandbox, path: inside(asked) }, { parent });
-  const { content, contentBase64 } = read;
-  return bytesReply(contentBase64.length > 0 ? contentBase64 : Buffer.from(content));
+  const path = inside(absolute(query.get("path") ?? ""));
+  try {
+    const { content, contentBase64 } = await files.readFile({ sandbox, path }, { parent });
+    return bytesReply(once(contentBase64.length > 0 ? contentBase64 : Buffer.from(content)));
+  } catch (thrown) {
+    if (!(thrown instanceof SylaError && thrown.code === "file_too_large")) throw thrown;
+    return bytesReply(readLarge(processes, { sandbox, path, parent }));
+  }
 }
 
 // Never as what a browser would show: it is the sandbox's word, and this is not its address.
-function bytesReply(bytes: Uint8Array): StreamReply {
-  const chunks = (async function* () {
-    yield bytes;
-  })();
+function bytesReply(chunks: AsyncIterable<Uint8Array>): StreamReply {
   return { kind: "stream", status: 200, contentType: "application/octet-stream", chunks };
 }
 
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
 async function writeFiles(
-  { files }: FilesOptions,
+  options: FilesOptions,
   request: AdapterRequest,
   sandbox: string,
 ): Promise<Reply> {
-  const { raw, query, context: parent } = request;
-  if (Object.keys(raw.headers).some((name) => name.startsWith("x-metadata-"))) {
+  if (Object.keys(request.raw.headers).some((name) => name.startsWith("x-metadata-"))) {
     return errorReply(400, "file metadata is not supported");
   }
-  const path = query.get("path") ?? "";
-  const uploads = await uploadsOf(request, path);
-  const contents = uploads.map(({ asked, bytes }) => {
-    return { path: inside(asked), body: { case: "contentBase64", value: bytes } } as const;
-  });
-  const { entries } = await files.writeFiles({ sandbox, files: contents }, { parent });
-  const told = entries.map((entry, index) => {
-    const found = outside(entry.path, uploads[index]?.asked ?? "");
-    return { path: found, name: found.slice(found.lastIndexOf("/") + 1), type: "file" };
+  const path = request.query.get("path") ?? "";
+  const written = await writeUploads(options, request, { sandbox, path });
+  const told = written.map((at) => {
+    return { path: at, name: at.slice(at.lastIndexOf("/") + 1), type: "file" };
   });
   return jsonReply(200, told);
-}
-
-interface Upload {
-  readonly asked: string;
-  readonly bytes: Uint8Array;
-}
-
-async function uploadsOf(request: AdapterRequest, path: string): Promise<Upload[]> {
-  const type = request.raw.headers["content-type"] ?? "";
-  const body = await request.bytes();
-  if (!/^multipart\/form-data\s*;/i.test(type)) {
-    if (path === "") throw new Refusal("invalid_argument", "path is required");
-    return [{ asked: absolute(path), bytes: body }];
-  }
-  const parts = (await formOf(type, body)).getAll("file");
-  const files = parts.filter((part) => typeof part !== "string");
-  if (files.length === 0) throw new Refusal("invalid_argument", "the form has no file");
-  if (path !== "" && files.length > 1) {
-    throw new Refusal("invalid_argument", "a path is given for one file, and the form has more");
-  }
-  return Promise.all(
-    files.map(async (file) => ({
-      asked: absolute(path === "" ? file.name : path),
-      bytes: new Uint8Array(await file.arrayBuffer()),
-    })),
-  );
-}
-
-async function formOf(contentType: string, body: Buffer): Promise<FormData> {
-  try {
-    const headers = { "content-type": contentType };
-    return await new Response(new Uint8Array(body), { headers }).formData();
-  } catch (cause) {
-    throw new SylaError("invalid_request", "Cannot read the body: it is not a form.", { cause });
-  }
 }

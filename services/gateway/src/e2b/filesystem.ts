@@ -42,7 +42,7 @@ export function filesystemMethods(files: Files, watchers: Watchers): Methods {
         };
       },
       GetWatcherEvents: async ({ sandbox, fields }) => {
-        return { events: watchers.take(sandbox, fields.text("watcherId")) };
+        return { events: await watchers.take(sandbox, fields.text("watcherId")) };
       },
       RemoveWatcher: async ({ sandbox, fields }) => {
         watchers.remove(sandbox, fields.text("watcherId"));

@@ -3,14 +3,15 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Process,
   type ProcessEvent,
-  type ProcessOutput,
   type ProcessService,
 } from "@syla/contract/syla/sandbox/v1/process";
 import type { Client } from "@syla/kit/client";
 import { Refusal } from "./errors.ts";
 import type { Fields } from "./fields.ts";
-import { absolute } from "./home.ts";
+import { absolute, inside } from "./home.ts";
+import { outputBytes } from "./output.ts";
 import type { Call, Methods } from "./rpc.ts";
+import { TRANSFER_TAG } from "./transfer.ts";
 
 type Processes = Client<typeof ProcessService>;
 
@@ -28,7 +29,8 @@ export function processMethods(processes: Processes): Methods {
     unary: {
       List: async ({ sandbox, context }) => {
         const all = await processes.listProcesses({ sandbox }, { parent: context });
-        return { processes: all.processes.filter(({ running }) => running).map(listed) };
+        const shown = all.processes.filter(({ running, tag }) => running && tag !== TRANSFER_TAG);
+        return { processes: shown.map(listed) };
       },
       SendInput: async (call) => {
         const process = await find(processes, call);
@@ -104,13 +106,13 @@ async function* start(
   { sandbox, fields, context, timeoutMs }: Call,
 ): AsyncGenerator<object> {
   const process = fields.inside("process");
-  const directory = absolute(process.text("cwd"));
+  const cwd = absolute(process.text("cwd"));
   const spec = {
     command: process.text("cmd"),
     args: process.texts("args"),
     // A shell that is told where it is says so by the same name, and not by that of the link's end.
-    env: { PWD: directory, E2B_SANDBOX_ID: sandbox, ...process.map("envs") },
-    directory,
+    env: { PWD: cwd, E2B_SANDBOX_ID: sandbox, ...process.map("envs") },
+    directory: inside(cwd),
     tag: fields.text("tag"),
     input: fields.has("stdin") ? fields.flag("stdin") : true,
     ...(fields.has("pty") ? { terminal: sizeOf(fields.inside("pty")) } : {}),
@@ -148,7 +150,7 @@ async function* translated(
       yield { event: { start: { pid: event.value.pid } } };
     } else if (event.case === "stdout" || event.case === "stderr") {
       const stream = isTerminal ? "pty" : event.case;
-      yield { event: { data: { [stream]: bytesOf(event.value).toString("base64") } } };
+      yield { event: { data: { [stream]: outputBytes(event.value).toString("base64") } } };
     } else if (event.case === "lostBytes" && following) {
       const lost = `the reader was too slow, and ${event.value} bytes of output are lost`;
       throw new Refusal("data_loss", lost);
@@ -157,10 +159,6 @@ async function* translated(
     }
     following = true;
   }
-}
-
-function bytesOf({ data }: ProcessOutput): Buffer {
-  return data.case === "text" ? Buffer.from(data.value) : Buffer.from(data.value ?? []);
 }
 
 // As Go, in which E2B's side of a sandbox is written, calls signals.

@@ -2,6 +2,7 @@
 // what happened until it is taken. They are bounded in number, in what each keeps, and in how long one is kept that
 // nobody asks.
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CallContext, callerLeft } from "@syla/kit/call";
 import { SylaError, toSylaError } from "@syla/kit/error";
 import { Refusal } from "./errors.ts";
@@ -10,6 +11,8 @@ import type { Change } from "./changes.ts";
 const watchersMax = 256;
 const eventsMax = 10_000;
 const forgottenMs = 3_600_000;
+/** What was done just before is told within it: the halves of a move are waited for, and it all comes by a process. */
+const settleMs = 50;
 
 interface Watcher {
   readonly sandbox: string;
@@ -51,10 +54,11 @@ export class Watchers {
     return id;
   }
 
-  /** What happened since it was last asked. */
-  take(sandbox: string, id: string): readonly Change[] {
+  /** What happened since it was last asked. E2B's own tests ask at once after a change, and expect it. */
+  async take(sandbox: string, id: string): Promise<readonly Change[]> {
     const watcher = this.#find(sandbox, id);
     watcher.askedMs = performance.now();
+    if (watcher.events.length === 0 && watcher.failed === undefined) await sleep(settleMs);
     const { events, failed } = watcher;
     watcher.events = [];
     if (events.length === 0 && failed !== undefined) throw failed;
@@ -95,7 +99,7 @@ async function follow(watcher: Watcher, changes: AsyncIterator<Change | "begun">
     }
     watcher.failed = new Refusal("unavailable", "the watch has ended with its sandbox");
   } catch (error) {
-    watcher.failed = toSylaError(error);
+    watcher.failed = error instanceof Error ? error : toSylaError(error);
     watcher.context.abort(callerLeft());
   }
 }

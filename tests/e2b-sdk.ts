@@ -1,0 +1,38 @@
+// E2B's official SDK, pointed at a platform of the tests.
+import assert from "node:assert/strict";
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Sandbox } from "e2b";
+import type { Platform } from "./platform.ts";
+
+/** Points the SDK at a platform, as its user would. */
+export function pointAt({ url, data }: Platform): void {
+  const file = join(data, "api-key");
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  process.env["E2B_API_KEY"] = readFileSync(file, "utf8").trim().replace("syla_", "e2b_");
+  process.env["E2B_API_URL"] = url;
+  process.env["E2B_SANDBOX_URL"] = url;
+}
+
+/** A sandbox for one test. */
+export async function withSandbox(
+  work: (sandbox: Sandbox) => Promise<void>,
+  options: { readonly envs?: Record<string, string> } = {},
+): Promise<void> {
+  const sandbox = await Sandbox.create(options);
+  try {
+    await work(sandbox);
+  } finally {
+    await sandbox.kill();
+  }
+}
+
+/** A sandbox's token, which the SDK keeps to itself. */
+export function tokenOf(sandbox: Sandbox): string {
+  return String(Reflect.get(sandbox, "envdAccessToken"));
+}
+
+/** A JSON object that came. */
+export function parseObject(value: unknown): Readonly<Record<string, unknown>> {
+  return value as Readonly<Record<string, unknown>>;
+}
