@@ -1,8 +1,10 @@
 // E2B's official SDK, unmodified, against the whole platform: files.
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { FileNotFoundError, InvalidArgumentError, NotEnoughSpaceError } from "e2b";
 import { parseObject, pointAt, tokenOf, withSandbox } from "../e2b-sdk.ts";
+import { getOk, pathOf, type Process } from "../sandbox-api.ts";
 import { eventually, sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();
@@ -86,6 +88,28 @@ test("files of any size come and go piece by piece", async () => {
     await assert.rejects(files.write("more", large.buffer), NotEnoughSpaceError);
     await assert.rejects(files.write("more", "x".repeat(3_000_000)), NotEnoughSpaceError);
     assert.equal((await commands.run("ls")).stdout, "after\nbefore\nfill\nstreamed\nsub\n");
+  });
+});
+
+test("an upload whose client leaves is undone", async () => {
+  await withSandbox(async ({ files, commands, sandboxId }) => {
+    const leaving = new AbortController();
+    const endless = new ReadableStream<Uint8Array>({
+      pull: async (stream) => {
+        await sleep(5);
+        if (leaving.signal.aborted) return stream.error(leaving.signal.reason);
+        stream.enqueue(new Uint8Array(65_536));
+      },
+    });
+    const writing = files.write("half", endless, { signal: leaving.signal });
+    const ls = async () => (await commands.run("ls")).stdout;
+    await eventually("it is on its way", async () => (await ls()).startsWith("half."));
+    leaving.abort();
+    await assert.rejects(writing);
+    await eventually("nothing of it is left", async () => (await ls()) === "");
+    const path = pathOf(sandboxId, "/processes");
+    const { processes } = await getOk<{ processes: Process[] }>(platform(), path);
+    assert.ok(processes.every(({ running }) => !running));
   });
 });
 

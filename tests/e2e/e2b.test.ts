@@ -72,6 +72,15 @@ test("sandboxes are listed page by page, by metadata and state", async () => {
   assert.deepEqual(await states(["running"]), [made[2]?.sandboxId]);
   assert.deepEqual(await states(["running", "paused"]), [made[2]?.sandboxId, made[0]?.sandboxId]);
   for (const sandbox of made) await sandbox.kill();
+  const odd = { group, quoted: 'a "b" \\ c\n=&%', "ü.x:y/z+1-2": "1" };
+  const other = await Sandbox.create({ metadata: odd });
+  const [found] = await Sandbox.list({ query: { metadata: odd } }).nextItems();
+  assert.deepEqual([found?.sandboxId, found?.metadata], [other.sandboxId, odd]);
+  await other.kill();
+  await assert.rejects(
+    Sandbox.list({ query: { metadata: { 'x = "1" AND y': "" } } }).nextItems(),
+    /400: cannot list by the metadata key/,
+  );
 });
 
 test("without the key, or a sandbox's token, nothing is done", async () => {

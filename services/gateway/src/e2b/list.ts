@@ -3,7 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { Client } from "@syla/kit/client";
 import { type AdapterRequest, jsonReply, type WholeReply } from "../adapters.ts";
-import { errorReply } from "./errors.ts";
+import { errorReply, Refusal } from "./errors.ts";
 import { listed, TEMPLATE } from "./view.ts";
 
 const pageMax = 100;
@@ -53,10 +53,16 @@ function stateFilter(wanted: readonly string[]): string[] {
   return ['status != "ENDED"', 'status != "LOST"'];
 }
 
+const filterKey = /^[\p{L}\p{N}_.:/+-]+$/u;
+
 // E2B's clients encode keys and values, and then all of it once more.
 function metadataFilter(text: string): string[] {
-  return [...new URLSearchParams(text)].map(([key, value]) => {
-    return `metadata.${decoded(key)} = ${JSON.stringify(decoded(value))}`;
+  return [...new URLSearchParams(text)].map(([encoded, value]) => {
+    const key = decoded(encoded);
+    if (!filterKey.test(key)) {
+      throw new Refusal("invalid_argument", `cannot list by the metadata key '${key}'`);
+    }
+    return `metadata.${key} = "${decoded(value).replaceAll(/["\\]/g, String.raw`\$&`)}"`;
   });
 }
 
