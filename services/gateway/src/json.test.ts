@@ -20,7 +20,7 @@ import {
 import { RunRequestSchema } from "@syla/contract/syla/sandbox/v1/runner";
 import fc from "fast-check";
 import { arbitraryJson } from "./arbitrary.test.ts";
-import { fieldWriter, toJsonText } from "./json.ts";
+import { answerWriter, fieldWriter, toJsonText } from "./json.ts";
 
 const types: readonly DescMessage[] = [
   ExecutionSchema,
@@ -87,4 +87,15 @@ test("fieldWriter() writes one field's value alone", () => {
   assert.ok(field !== undefined);
   const json: unknown = JSON.parse(fieldWriter(field)(message));
   assert.ok(Array.isArray(json) && json.length === 1);
+});
+
+test("answerWriter() writes what is frozen once, and what may change every time", () => {
+  const write = answerWriter(ListLanguagesResponseSchema);
+  const answer = create(ListLanguagesResponseSchema, { languages: [{ name: "a" }] });
+  assert.match(write(answer), /"name":"a"/);
+  answer.languages.length = 0;
+  assert.equal(write(answer), '{"languages":[]}');
+  Object.freeze(answer);
+  assert.equal(write(answer), write(answer));
+  assert.equal(write(answer), '{"languages":[]}');
 });

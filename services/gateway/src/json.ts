@@ -25,6 +25,20 @@ const implicitPresence = 2;
 /** 9999-12-31T23:59:59.999Z, the last time that protobuf's JSON has. */
 const timeMsMax = 253_402_300_799_999;
 
+/** A writer that writes what is frozen only once: an answer that is kept until what it tells changes (kit/latest). */
+export function answerWriter(desc: DescMessage): Writer {
+  const write = messageWriter(desc);
+  const texts = new WeakMap<object, string>();
+  return (value) => {
+    if (typeof value !== "object" || value === null || !Object.isFrozen(value)) return write(value);
+    const known = texts.get(value);
+    if (known !== undefined) return known;
+    const text = write(value);
+    texts.set(value, text);
+    return text;
+  };
+}
+
 /** The JSON text of a message. */
 export function toJsonText(desc: DescMessage, message: Message): string {
   return messageWriter(desc)(message);

@@ -10,7 +10,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type AnswerRules, contextHeaders, pathOf, sendAnswer, sendProblem } from "./answer.ts";
 import { readJson } from "./body.ts";
 import { openContext, parseTimeout } from "./context.ts";
-import { fieldWriter, messageWriter, type Writer } from "./json.ts";
+import { answerWriter, fieldWriter, type Writer } from "./json.ts";
 import { groupRoutes, type HttpVerb, type RestRoute, type RouteGroup, verbOf } from "./routes.ts";
 import { resumeFrom, sendStream, streamFormats, type StreamRules } from "./sse.ts";
 import { type Resume, transcode } from "./transcode.ts";
@@ -183,7 +183,7 @@ function unaryCall(route: RestRoute, deps: RestDeps): Call {
   const { unary, policy, desc } = route.method;
   const write: Writer =
     route.responseField === undefined
-      ? messageWriter(desc.output)
+      ? answerWriter(desc.output)
       : fieldWriter(route.responseField);
   const locate = policy.location === undefined ? undefined : locationOf(policy.location);
   const status = locate === undefined ? 200 : 201;
