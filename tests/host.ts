@@ -129,7 +129,7 @@ function keepsJail({ pid }: Pick<Process, "pid">): boolean {
 }
 
 /** What jails are forked from is in none, nor in any run's control group. */
-function isZygote({ command }: Pick<Process, "command">): boolean {
+export function isZygote({ command }: Pick<Process, "command">): boolean {
   return /(^|\/)bwrap .*\/init zygote |^\/init zygote | \/zygote/.test(command);
 }
 

@@ -1,7 +1,7 @@
 // The processes of a platform's jails, seen from the host: which of them share a slot, and what each has for itself.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { descendants, groupsOf } from "../../tests/host.ts";
+import { descendants, groupsOf, isZygote } from "../../tests/host.ts";
 
 export interface JailProcess {
   readonly pid: number;
@@ -37,8 +37,9 @@ export function jailProcesses(platformPid: number): readonly JailProcess[] {
 
 /** What the platform runs beside programs and its database: itself, the spawner of jails, zygotes. */
 export function serviceProcesses(platformPid: number): readonly number[] {
-  const others = descendants(platformPid).filter(({ pid, command }) => {
-    return /\/syla-agent-|\/init zygote|\/zygote\.py/.test(command) && !slotOf(pid, platformPid);
+  const others = descendants(platformPid).filter((one) => {
+    const serves = isZygote(one) || one.command.includes("/syla-agent-");
+    return serves && !slotOf(one.pid, platformPid);
   });
   return [platformPid, ...others.map(({ pid }) => pid)];
 }

@@ -2,6 +2,7 @@
 // once, for when order takes too long.
 import { constants } from "node:os";
 import { exitCodes } from "./failure.ts";
+import { ReaderLeft } from "./output.ts";
 
 const handled = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -20,8 +21,7 @@ export interface Interrupt {
   readonly release: () => void;
 }
 
-/** Turns the process's signals into an AbortSignal. */
-export function onInterrupt(): Interrupt {
+function onInterrupt(): Interrupt {
   const controller = new AbortController();
   let exitCode: number | undefined;
   let diverted: ((name: InterruptName) => void) | undefined;
@@ -47,4 +47,20 @@ export function onInterrupt(): Interrupt {
       for (const name of handled) process.off(name, listener);
     },
   };
+}
+
+/** Does a command's work, whose exit code a signal decides, or a reader that left. */
+export async function interruptible(
+  work: (interrupt: Interrupt) => Promise<number>,
+): Promise<number> {
+  const interrupt = onInterrupt();
+  try {
+    return await work(interrupt);
+  } catch (thrown) {
+    const code = thrown instanceof ReaderLeft ? thrown.exitCode : interrupt.exitCode();
+    if (code === undefined) throw thrown;
+    return code;
+  } finally {
+    interrupt.release();
+  }
 }

@@ -1,7 +1,7 @@
 // `syla languages`: what programs can be written in on the platform that commands here use.
 import { type Language, LanguageSchema } from "@syla/contract/syla/execution/v1/execution";
 import { type Command, jsonFlag, noPositionals, parseFlags } from "./command.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { printJsonList } from "./json.ts";
 import { print } from "./output.ts";
 import { connect } from "./platform.ts";
@@ -20,22 +20,17 @@ export const languages: Command = {
 async function execute(args: string[]): Promise<number> {
   const { values, positionals } = parseFlags(jsonFlag, args);
   noPositionals(positionals);
-  const interrupt = onInterrupt();
-  const { syla, close } = await connect(interrupt.signal);
-  try {
-    const { signal } = interrupt;
-    const { languages: found } = await syla.execution.listLanguages({}, { signal });
-    if (values.json === true) await printJsonList(LanguageSchema, found);
-    else await print(table([header(), ...found.map(row)]));
-    return 0;
-  } catch (thrown) {
-    const code = interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  } finally {
-    await close();
-    interrupt.release();
-  }
+  return interruptible(async ({ signal }) => {
+    const { syla, close } = await connect(signal);
+    try {
+      const { languages: found } = await syla.execution.listLanguages({}, { signal });
+      if (values.json === true) await printJsonList(LanguageSchema, found);
+      else await print(table([header(), ...found.map(row)]));
+      return 0;
+    } finally {
+      await close();
+    }
+  });
 }
 
 function header(): string[] {

@@ -1,6 +1,6 @@
 // `syla logs`: what an execution wrote, each stream to its own, now or as it comes.
 import { type Command, type Flags, onePositional, parseFlags } from "./command.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { write } from "./output.ts";
 import { connectRunning } from "./platform.ts";
 import { printOutput } from "./run.ts";
@@ -31,16 +31,10 @@ async function execute(args: string[]): Promise<number> {
     await write(process.stderr, textOr(execution.stderr, execution.stderrBase64));
     return 0;
   }
-  const interrupt = onInterrupt();
-  try {
-    const { signal } = interrupt;
+  return interruptible(async ({ signal }) => {
     for await (const { event } of syla.followExecution(id, { signal })) await printOutput(event);
     return 0;
-  } catch (thrown) {
-    const code = interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  }
+  });
 }
 
 function textOr(text: string, bytes: Uint8Array): string | Uint8Array {

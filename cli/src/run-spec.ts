@@ -9,6 +9,7 @@ import { usageFailure } from "./failure.ts";
 import { detectLanguage, findLanguage, isNamedFor } from "./language.ts";
 import type { LimitWords } from "./outcome.ts";
 import { isFromStdin, readSecrets } from "./secrets.ts";
+import { envFlags, parseEnv, roomFlags } from "./program-flags.ts";
 import { formatBytes, formatSpan, parseBytes, parseCount, parseDurationMs } from "./size.ts";
 import { asText, isPiped, readSource, readStdin } from "./stdin.ts";
 
@@ -27,21 +28,7 @@ export const runFlags = {
   },
   stdin: { type: "string", hint: "FILE", help: "what it reads on standard input" },
   arg: { type: "string", multiple: true, default: [], help: "an argument; or put them after --" },
-  env: {
-    type: "string",
-    short: "e",
-    multiple: true,
-    default: [],
-    hint: "K=V",
-    help: "an environment variable",
-  },
-  secret: {
-    type: "string",
-    multiple: true,
-    default: [],
-    hint: "NAME",
-    help: "one that is kept nowhere, its value from here; or NAME=@FILE, NAME=-",
-  },
+  ...envFlags,
   "mask-secrets": {
     type: "boolean",
     default: false,
@@ -68,9 +55,7 @@ export const runFlags = {
     help: "longest by the clock, such as 5s",
   },
   "cpu-time": { type: "string", hint: "DURATION", help: "longest on processors" },
-  memory: { type: "string", short: "m", hint: "SIZE", help: "most memory, such as 256MB or 1GiB" },
-  pids: { type: "string", hint: "N", help: "most processes and threads at one time" },
-  disk: { type: "string", hint: "SIZE", help: "most space for files" },
+  ...roomFlags,
   "output-limit": { type: "string", hint: "SIZE", help: "most output on each stream" },
   json: {
     type: "boolean",
@@ -205,13 +190,6 @@ async function readInput(
     throw usageFailure(`Standard input holds ${holds} already.`);
   if (holds !== undefined || (flag === undefined && !isPiped())) return "";
   return asText(await readStdin(what, signal), what);
-}
-
-/** Name and value of an `--env` flag. */
-export function parseEnv(flag: string): [string, string] {
-  const equals = flag.indexOf("=");
-  if (equals > 0) return [flag.slice(0, equals), flag.slice(equals + 1)];
-  throw usageFailure(`Cannot read --env '${flag}': write NAME=VALUE.`);
 }
 
 async function readExtraFile(flag: string): Promise<NamedFile> {

@@ -10,10 +10,10 @@ import type { Syla } from "@syla/sdk";
 import { saveArtifact } from "./artifacts.ts";
 import { type Command, parseFlagsAndRest } from "./command.ts";
 import { exitCodes, platformFailure, usageFailure } from "./failure.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { exitCodeOf, sentenceOf } from "./outcome.ts";
 import { printJson } from "./json.ts";
-import { note, ReaderLeft, write } from "./output.ts";
+import { note, write } from "./output.ts";
 import { connect } from "./platform.ts";
 import { readRequest, runFlags, type RunRequest, toSpec } from "./run-spec.ts";
 
@@ -45,17 +45,10 @@ async function execute(args: string[]): Promise<number> {
       `The argument '${extra}' is not expected: put the program's own after '--'.`,
     );
   }
-  const interrupt = onInterrupt();
-  try {
-    const request = await readRequest(file, programArgs, values, interrupt.signal);
-    return await runOn(request, values.json, interrupt.signal);
-  } catch (thrown) {
-    const code = thrown instanceof ReaderLeft ? thrown.exitCode : interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  } finally {
-    interrupt.release();
-  }
+  return interruptible(async ({ signal }) => {
+    const request = await readRequest(file, programArgs, values, signal);
+    return runOn(request, values.json, signal);
+  });
 }
 
 async function runOn(request: RunRequest, json: boolean, signal: AbortSignal): Promise<number> {

@@ -6,7 +6,7 @@ import type { ProcessEvent } from "@syla/contract/syla/sandbox/v1/process";
 import { type Syla, SylaError } from "@syla/sdk";
 import { type Command, parseFlags } from "./command.ts";
 import { Failure, pathFailure, platformFailure, usageFailure } from "./failure.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { note } from "./output.ts";
 import { connectRunning } from "./platform.ts";
 import { printable } from "./render.ts";
@@ -43,20 +43,12 @@ async function execute(args: string[]): Promise<number> {
   if ((inside.from === undefined) === (inside.to === undefined)) {
     throw usageFailure("One of FROM and TO must be in a sandbox, written SANDBOX:PATH.");
   }
-  const interrupt = onInterrupt();
-  const { signal } = interrupt;
-  try {
+  return interruptible(async ({ signal }) => {
     const { syla } = await connectRunning();
     if (inside.to !== undefined) await copyIn(from, { syla, ...inside.to, signal });
     if (inside.from !== undefined) await copyOut({ syla, ...inside.from, signal }, to);
     return 0;
-  } catch (thrown) {
-    const code = interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  } finally {
-    interrupt.release();
-  }
+  });
 }
 
 function parsePlace(text: string): { sandbox: string; path: string } | undefined {

@@ -1,7 +1,7 @@
 // `syla sandbox create`: a jail that stays. Its id is all that is printed, for scripts to keep.
 import { SandboxSchema } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type Command, jsonFlag, noPositionals, parseFlags } from "./command.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { printJson } from "./json.ts";
 import { print } from "./output.ts";
 import { connectRunning } from "./platform.ts";
@@ -22,12 +22,13 @@ export const create: Command = {
   execute: async (args) => {
     const { values, positionals } = parseFlags(flags, args);
     noPositionals(positionals);
-    const interrupt = onInterrupt();
-    const spec = await readSandboxSpec(values, interrupt.signal);
-    const { syla } = await connectRunning();
-    const sandbox = await syla.sandbox.createSandbox({ spec });
-    if (values.json === true) await printJson(SandboxSchema, sandbox);
-    else await print(`${printable(sandbox.id)}\n`);
-    return 0;
+    return interruptible(async ({ signal }) => {
+      const spec = await readSandboxSpec(values, signal);
+      const { syla } = await connectRunning();
+      const sandbox = await syla.sandbox.createSandbox({ spec });
+      if (values.json === true) await printJson(SandboxSchema, sandbox);
+      else await print(`${printable(sandbox.id)}\n`);
+      return 0;
+    });
   },
 };

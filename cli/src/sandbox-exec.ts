@@ -2,23 +2,15 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, type Flags, onePositional, parseFlagsAndRest } from "./command.ts";
 import { usageFailure } from "./failure.ts";
-import { onInterrupt } from "./interrupt.ts";
-import { ReaderLeft } from "./output.ts";
+import { interruptible } from "./interrupt.ts";
 import { connectRunning } from "./platform.ts";
-import { parseEnv } from "./run-spec.ts";
+import { envFlags, parseEnv } from "./program-flags.ts";
 import { attachedLifetimeMs } from "./sandbox-stay.ts";
 import { runInSandbox } from "./sandbox-streams.ts";
 import { parseDurationMs } from "./size.ts";
 
 const flags = {
-  env: {
-    type: "string",
-    short: "e",
-    multiple: true,
-    default: [],
-    hint: "K=V",
-    help: "an environment variable",
-  },
+  env: envFlags.env,
   directory: { type: "string", short: "w", default: "", hint: "PATH", help: "where it starts" },
   timeout: { type: "string", short: "t", hint: "DURATION", help: "ends it after so long" },
 } as const satisfies Flags;
@@ -53,17 +45,10 @@ async function execute(args: string[]): Promise<number> {
       ? {}
       : { timeout: durationFromMs(parseDurationMs(timeout, "--timeout")) }),
   };
-  const interrupt = onInterrupt();
-  try {
+  return interruptible(async (interrupt) => {
     const { syla } = await connectRunning();
     const { signal } = interrupt;
     const visit = { syla, sandbox, interrupt, signal, lifetimeMs: attachedLifetimeMs };
-    return await runInSandbox(visit, spec);
-  } catch (thrown) {
-    const code = thrown instanceof ReaderLeft ? thrown.exitCode : interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  } finally {
-    interrupt.release();
-  }
+    return runInSandbox(visit, spec);
+  });
 }

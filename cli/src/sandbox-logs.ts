@@ -1,7 +1,7 @@
 // `syla sandbox logs`: what a process in a sandbox wrote, each stream to its own, now or as it comes.
 import { type Command, type Flags, parseFlags } from "./command.ts";
 import { usageFailure } from "./failure.ts";
-import { onInterrupt } from "./interrupt.ts";
+import { interruptible } from "./interrupt.ts";
 import { connectRunning } from "./platform.ts";
 import { printProcessEvent } from "./sandbox-streams.ts";
 import { parseCount } from "./size.ts";
@@ -32,17 +32,11 @@ async function execute(args: string[]): Promise<number> {
   const id = parseCount(number, "PROCESS");
   const { syla } = await connectRunning();
   const { lastEvent } = await syla.process.getProcess({ sandbox, id });
-  const interrupt = onInterrupt();
-  try {
-    const { signal } = interrupt;
+  return interruptible(async ({ signal }) => {
     for await (const { number: at, event } of syla.followProcess({ sandbox, id }, { signal })) {
       await printProcessEvent(event);
       if (!values.follow && at >= lastEvent) break;
     }
     return 0;
-  } catch (thrown) {
-    const code = interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  }
+  });
 }

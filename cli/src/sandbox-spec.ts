@@ -2,7 +2,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Flags } from "./command.ts";
 import { usageFailure } from "./failure.ts";
-import { parseEnv } from "./run-spec.ts";
+import { envFlags, parseEnv, roomFlags } from "./program-flags.ts";
 import { readSecrets } from "./secrets.ts";
 import { parseBytes, parseCount, parseDurationMs } from "./size.ts";
 
@@ -15,24 +15,8 @@ export const sandboxFlags = {
     help: "a language to have at hand at once; the others can be used as well",
   },
   lifetime: { type: "string", hint: "DURATION", help: "how long it stays, such as 10m" },
-  memory: { type: "string", short: "m", hint: "SIZE", help: "most memory, such as 256MB or 1GiB" },
-  pids: { type: "string", hint: "N", help: "most processes and threads at one time" },
-  disk: { type: "string", hint: "SIZE", help: "most space for files" },
-  env: {
-    type: "string",
-    short: "e",
-    multiple: true,
-    default: [],
-    hint: "K=V",
-    help: "an environment variable of every process in it",
-  },
-  secret: {
-    type: "string",
-    multiple: true,
-    default: [],
-    hint: "NAME",
-    help: "one that is kept nowhere, its value from here; or NAME=@FILE, NAME=-",
-  },
+  ...roomFlags,
+  ...envFlags,
   label: {
     type: "string",
     multiple: true,

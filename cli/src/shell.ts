@@ -5,8 +5,8 @@ import type { Sandbox } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type ProcessRef, type Syla, SylaError } from "@syla/sdk";
 import { type Command, type Flags, parseFlagsAndRest } from "./command.ts";
 import { usageFailure } from "./failure.ts";
-import { type Interrupt, onInterrupt } from "./interrupt.ts";
-import { note, ReaderLeft } from "./output.ts";
+import { type Interrupt, interruptible } from "./interrupt.ts";
+import { note } from "./output.ts";
 import { connect, connectRunning } from "./platform.ts";
 import { printable } from "./render.ts";
 import { givenFlag, readSandboxSpec, sandboxFlags } from "./sandbox-spec.ts";
@@ -61,17 +61,10 @@ async function execute(args: string[]): Promise<number> {
   const [sandbox, extra] = positionals;
   if (extra !== undefined) throw usageFailure(`The argument '${extra}' is not expected.`);
   refuseMistakes(sandbox, values, command);
-  const interrupt = onInterrupt();
-  const wish = { values, command, interrupt };
-  try {
-    return sandbox === undefined ? await inNewSandbox(wish) : await inSandbox(sandbox, wish);
-  } catch (thrown) {
-    const code = thrown instanceof ReaderLeft ? thrown.exitCode : interrupt.exitCode();
-    if (code === undefined) throw thrown;
-    return code;
-  } finally {
-    interrupt.release();
-  }
+  return interruptible((interrupt) => {
+    const wish = { values, command, interrupt };
+    return sandbox === undefined ? inNewSandbox(wish) : inSandbox(sandbox, wish);
+  });
 }
 
 function refuseMistakes(sandbox: string | undefined, values: Values, command: readonly string[]) {

@@ -8,13 +8,14 @@ import {
   ExecutionEventSchema,
 } from "@syla/contract/syla/execution/v1/execution";
 import type { CallContext } from "@syla/kit/call";
+import { Changes } from "@syla/kit/changes";
 
 type EventInit = NonNullable<MessageInitShape<typeof ExecutionEventSchema>["event"]>;
 
 /** The event log of one execution. */
 export class EventLog {
   readonly #events: ExecutionEvent[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
   #closed = false;
 
   /** Every event so far; number n is at index n - 1. */
@@ -30,14 +31,14 @@ export class EventLog {
       event,
     });
     this.#events.push(message);
-    this.#wake();
+    this.#changes.tell();
     return message;
   }
 
   /** No event follows. */
   close(): void {
     this.#closed = true;
-    this.#wake();
+    this.#changes.tell();
   }
 
   /** The events after a number, as they come, to the last; ends early when the context does. */
@@ -52,25 +53,8 @@ export class EventLog {
       } else if (this.#closed) {
         return;
       } else {
-        await this.#change(context);
+        await this.#changes.next(context);
       }
     }
-  }
-
-  #change(context: CallContext): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#waiting.delete(done);
-        stop();
-        resolve();
-      };
-      this.#waiting.add(done);
-      let stop: () => void = () => undefined;
-      stop = context.onAbort(done);
-    });
-  }
-
-  #wake(): void {
-    for (const done of [...this.#waiting]) done();
   }
 }

@@ -1,6 +1,7 @@
 // The channels of a jail that stays: what is started in it and what is connected to it, each with flow control of its
 // own. An output is sent only as far as it was granted, and input waits here until the agent has room, so that one
 // stream that nobody reads holds up no other, and none takes more memory than its window.
+import { SylaError } from "@syla/kit/error";
 import { FrameError, type RawFrame } from "./frames.ts";
 import {
   ACCEPTED_FROM,
@@ -50,11 +51,6 @@ export class RefusedError extends Error {
 /** Nobody reads this input any more. */
 export class InputClosedError extends Error {
   override readonly name = "InputClosedError";
-}
-
-/** As many run at one time as can. */
-export class ChannelsFullError extends Error {
-  override readonly name = "ChannelsFullError";
 }
 
 type Send = (frames: readonly Uint8Array[]) => void;
@@ -273,7 +269,10 @@ export class Channels {
       this.#open.set(id, channel);
       return channel;
     }
-    throw new ChannelsFullError(`A sandbox has at most ${ACCEPTED_FROM} processes at one time`);
+    throw new SylaError(
+      "processes_full",
+      `A sandbox has at most ${ACCEPTED_FROM} processes at one time.`,
+    );
   }
 }
 

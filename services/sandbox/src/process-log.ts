@@ -5,6 +5,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type ProcessEvent, ProcessEventSchema } from "@syla/contract/syla/sandbox/v1/process";
 import type { CallContext } from "@syla/kit/call";
+import { Changes } from "@syla/kit/changes";
 import type { Clock } from "@syla/kit/clock";
 
 export type ProcessEventInit = NonNullable<MessageInitShape<typeof ProcessEventSchema>["event"]>;
@@ -41,7 +42,7 @@ const patienceLookMs = 1000;
 export class ProcessLog {
   readonly #options: ProcessLogOptions;
   readonly #followers = new Set<Follower>();
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
   #held: Held[] = [];
   /** The number of the first that is held. */
   #first = 1;
@@ -69,14 +70,14 @@ export class ProcessLog {
     this.#held.push({ event: message, bytes, endBytes: this.#endBytes, seen });
     this.#next += 1;
     this.#advance();
-    for (const wake of this.#waiting) wake();
+    this.#changes.tell();
     return message;
   }
 
   /** No event follows. */
   close(): void {
     this.#closed = true;
-    for (const wake of this.#waiting) wake();
+    this.#changes.tell();
   }
 
   /** The events after a number, as they come, to the last; ends early when the context does. */
@@ -103,7 +104,7 @@ export class ProcessLog {
         } else if (this.#closed) {
           return;
         } else {
-          await this.#change(context);
+          await this.#changes.next(context);
         }
       }
     } finally {
@@ -150,18 +151,5 @@ export class ProcessLog {
     if (count === 0) return;
     this.#held = this.#held.slice(count);
     this.#first += count;
-  }
-
-  #change(context: CallContext): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#waiting.delete(done);
-        stop();
-        resolve();
-      };
-      this.#waiting.add(done);
-      let stop: () => void = () => undefined;
-      stop = context.onAbort(done);
-    });
   }
 }

@@ -44,11 +44,10 @@ export function processRpc(sandboxes: Sandboxes): Implementation {
       yield* (await find(request)).watch(request.after, context);
     },
     writeInput: async ({ data, end, ...request }) => {
-      const process = await find(request);
-      const bytes =
-        data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
-      (await sandboxes.find(request.sandbox)).assertRunning();
-      await process.write(bytes, end);
+      const sandbox = await sandboxes.find(request.sandbox);
+      const process = sandbox.process(request.id);
+      sandbox.assertRunning();
+      await process.write(bytesOf({ data }), end);
       return create(WriteInputResponseSchema);
     },
     signalProcess: async ({ signal, ...request }) => {
@@ -87,7 +86,7 @@ function keepOutput(kept: { stdout: Tail; stderr: Tail }, event: ProcessEvent["e
   else if (event.case === "stderr") kept.stderr.add(bytesOf(event.value));
 }
 
-function bytesOf({ data }: ProcessOutput): Uint8Array {
+function bytesOf({ data }: Pick<ProcessOutput, "data">): Uint8Array {
   return data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
 }
 

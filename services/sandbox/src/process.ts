@@ -27,6 +27,7 @@ import { DEFAULT_ENVIRONMENT, type ProcessLimits } from "./jail-step.ts";
 import type { Output, ProcessExit } from "./keep-frames.ts";
 import { type ProcessEventInit, ProcessLog } from "./process-log.ts";
 import { WORK_DIRECTORY } from "./root.ts";
+import { signalName, signalNumber } from "./signals.ts";
 
 /** How much output may be on its way from the jail, of each stream. */
 const windowBytes = 256 * 1024;
@@ -116,7 +117,7 @@ export class SandboxProcess {
 
   /** To the whole group. */
   signal(name: string): void {
-    const number = Object.entries(constants.signals).find(([known]) => known === name)?.[1];
+    const number = signalNumber(name);
     if (number === undefined) {
       const detail = "is no signal of this system, such as SIGINT or SIGKILL";
       throw new SylaError("invalid_request", `${name} ${detail}.`, {
@@ -187,7 +188,7 @@ export class SandboxProcess {
   #onExit({ kind, code }: ProcessExit): void {
     const { message } = this;
     if (kind === "exited") message.exitCode = code;
-    else message.signal = signalNames.get(code) ?? `SIG${code}`;
+    else message.signal = signalName(code) ?? `SIG${code}`;
     this.#finish();
   }
 
@@ -212,10 +213,6 @@ export class SandboxProcess {
     this.#end.resolve();
   }
 }
-
-const signalNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name]),
-);
 
 function outputOf(bytes: Buffer): ProcessOutput {
   return isUtf8(bytes)

@@ -1,6 +1,5 @@
 // One run, from the request to the end: a fresh jail, the files, a compile step where the language has one, the
 // program, what it left to bring back. Everything that can happen ends in exactly one `finished`.
-import { constants } from "node:os";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -26,6 +25,7 @@ import { type ErrorType, outcomeOf } from "./jail-outcome.ts";
 import type { JailRequest, Jails, WarmJail } from "./jails.ts";
 import type { Language } from "./languages.ts";
 import type { Lease } from "./pool.ts";
+import { signalName } from "./signals.ts";
 
 export interface RunnerOptions {
   readonly config: SandboxConfig;
@@ -43,13 +43,6 @@ const queuedBytesMax = 1024 * 1024;
 const eventBytes = 256;
 /** Of all artifacts of a run together: sparse files take nothing of the disk, and would be all ours to hold. */
 const artifactsBytesMax = 32 * 1024 * 1024;
-// Of two names for one signal the first is the usual one: SIGABRT before SIGIOT.
-const signalNames = new Map(
-  Object.entries(constants.signals)
-    .map(([name, number]): [number, string] => [number, name])
-    .toReversed(),
-);
-
 /** Runs programs in jails of their own. */
 export class Runner {
   readonly #options: RunnerOptions;
@@ -282,7 +275,7 @@ class Run {
       : this.#ending(outcome.errorType, this.#sentence(outcome.errorType, step));
     if (outcome.exitCode !== undefined) finished.exitCode = outcome.exitCode;
     if (!outcome.success && outcome.signal !== undefined) {
-      finished.signal = signalNames.get(outcome.signal) ?? `SIG${outcome.signal}`;
+      finished.signal = signalName(outcome.signal) ?? `SIG${outcome.signal}`;
     }
     // Of the program's own processes, and not of making the jail, which the group counts too when it was made for this.
     const ownUs = (end?.userUs ?? 0) + (end?.systemUs ?? 0);
@@ -315,7 +308,7 @@ class Run {
       case "exit_code":
         return `The program exited with code ${code}.`;
       case "signal":
-        return `The program was ended by ${signalNames.get(code) ?? `signal ${code}`}.`;
+        return `The program was ended by ${signalName(code) ?? `signal ${code}`}.`;
       case "compile":
         return "The program does not compile; standard error has the compiler's words.";
       case "timeout":

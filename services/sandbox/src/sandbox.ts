@@ -16,7 +16,7 @@ import {
 import type { Clock } from "@syla/kit/clock";
 import { SylaError } from "@syla/kit/error";
 import { Box } from "./box.ts";
-import { type ChannelListener, type Channels, ChannelsFullError } from "./channels.ts";
+import type { ChannelListener, Channels } from "./channels.ts";
 import { DEFAULT_ENVIRONMENT, processLimitsOf } from "./jail-step.ts";
 import type { WarmJail } from "./jails.ts";
 import type { Lease } from "./pool.ts";
@@ -53,10 +53,7 @@ const sentences: Readonly<Record<EndReason, string>> = {
 export class Sandbox {
   readonly message: SandboxMessage;
   readonly box: Box;
-  /** Resolves when it has ended and nothing of it is left. */
-  readonly ended: Promise<void>;
   readonly #options: SandboxOptions;
-  readonly #end = Promise.withResolvers<void>();
   readonly #processes = new Map<number, SandboxProcess>();
   readonly #watchers = new Set<() => void>();
   readonly #metrics: SandboxMetrics[] = [];
@@ -67,7 +64,6 @@ export class Sandbox {
   constructor(options: SandboxOptions) {
     this.#options = options;
     this.message = options.message;
-    this.ended = this.#end.promise;
     this.box = new Box((argv, { input }, listener) => this.#startBox(argv, input, listener));
     this.#expire();
     void options.lease.slot.jail.ended.then(() => this.end("internal"));
@@ -80,7 +76,7 @@ export class Sandbox {
     const id = (this.#lastProcess += 1);
     const limits = processLimitsOf(lease.slot.slot, {});
     const options = { id, sandbox: this.message.id, spec, env, limits, channels };
-    const process = await orFull(SandboxProcess.start({ ...options, outputBytesMax, clock }));
+    const process = await SandboxProcess.start({ ...options, outputBytesMax, clock });
     this.#processes.set(id, process);
     void process.ended.then(() => this.#forget());
     return process;
@@ -164,15 +160,13 @@ export class Sandbox {
     const { channels, lease } = this.#options;
     const limits = processLimitsOf(lease.slot.slot, {});
     const none = { terminal: undefined, words: false, fork: false };
-    const env = { ...DEFAULT_ENVIRONMENT };
-    try {
-      return channels.start(
-        { argv, env, directory: WORK_DIRECTORY, ...limits, input, ...none },
-        listener,
-      );
-    } catch (error) {
-      throw error instanceof ChannelsFullError ? full(error) : error;
-    }
+    return channels.start(
+      {
+        ...{ argv, env: DEFAULT_ENVIRONMENT, directory: WORK_DIRECTORY },
+        ...{ ...limits, input, ...none },
+      },
+      listener,
+    );
   }
 
   #measure(): SandboxMetrics {
@@ -227,7 +221,6 @@ export class Sandbox {
     this.message.endedAt = timestampFromMs(clock.now());
     await Promise.all([...this.#processes.values()].map((process) => process.ended));
     await this.#changed();
-    this.#end.resolve();
   }
 
   async #changed(): Promise<void> {
@@ -251,16 +244,4 @@ export function ended({ id, endReason }: SandboxMessage): SylaError {
 
 function createdAt({ createdAt: at }: SandboxMessage) {
   return at ?? timestampFromMs(0);
-}
-
-async function orFull<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise;
-  } catch (error) {
-    throw error instanceof ChannelsFullError ? full(error) : error;
-  }
-}
-
-function full({ message }: ChannelsFullError): SylaError {
-  return new SylaError("processes_full", `${message}.`);
 }
