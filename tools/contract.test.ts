@@ -29,6 +29,12 @@ const runsAgain: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.ProcessService.RunProcess": "every call is another process",
   "syla.sandbox.v1.ProcessService.WriteInput": "every call writes anew",
   "syla.sandbox.v1.ProcessService.SignalProcess": "every call is another signal",
+  "syla.session.v1.SessionService.CreateSession": "every call is another session",
+  "syla.session.v1.SessionService.RunCell": "every call is another cell",
+  "syla.session.v1.SessionService.RunCellStream": "every call is another cell",
+  "syla.session.v1.SessionService.AnswerInput": "what was answered is not asked a second time",
+  "syla.session.v1.SessionService.InterruptSession": "every call is another interrupt",
+  "syla.session.v1.SessionService.RestartSession": "every call is another start",
   "syla.sandbox.v1.FileService.MoveFile": "what was moved is not there a second time",
   "syla.sandbox.v1.FileService.RemoveFile": "what was removed is not there a second time",
 };
@@ -40,6 +46,7 @@ const unpaged: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.RunnerService.ListLanguages": "as many as are installed on a host",
   "syla.sandbox.v1.SandboxService.ListSandboxMetrics": "those of the last half hour, 120 at most",
   "syla.sandbox.v1.ProcessService.ListProcesses": "those that run, at most 256, and the last 100",
+  "syla.session.v1.SessionService.ListCells": "those that wait, and the last 100",
   "syla.sandbox.v1.FileService.ListFiles":
     "bounded, and says when there is more: who wants that lists below",
   "syla.registry.v1.RegistryService.ListServices": "the original design's answer has no pages",

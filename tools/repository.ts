@@ -21,7 +21,7 @@ export function listFiles(folder: string): readonly string[] {
       const path = join(next, entry.name);
       if (entry.isDirectory()) {
         if (!foreignFolders.has(entry.name)) open.push(path);
-      } else if (entry.isFile() && !entry.name.endsWith(".log")) {
+      } else if (entry.isFile() && entry.name !== ".git" && !entry.name.endsWith(".log")) {
         found.push(relative(folder, path).split(sep).join("/"));
       }
     }
