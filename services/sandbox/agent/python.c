@@ -24,69 +24,29 @@
  * that are the interpreter's own, until the zygote is replaced.
  * SipHash: J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF", 2012.
  */
-#include "agent.h"
+#include "python.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
 typedef int64_t hash_function(const void *, ptrdiff_t);
-/* Of CPython's API what is used here, the same from 3.8 on, and NULL in what is no Python. */
-typedef void object; /* PyObject */
-#define PYTHON extern __attribute__((weak))
-PYTHON object *PyBytes_FromString(const char *);
-PYTHON object *PyCFunction_NewEx(const void *, object *, object *);
-PYTHON object *PyDict_Copy(object *);
-PYTHON int PyDict_DelItem(object *, object *);
-PYTHON object *PyDict_GetItem(object *, object *);
-PYTHON object *PyDict_GetItemString(object *, const char *);
-PYTHON object *PyDict_New(void);
-PYTHON int PyDict_Next(object *, ptrdiff_t *, object **, object **);
-PYTHON ptrdiff_t PyDict_Size(object *);
-PYTHON void PyErr_Clear(void);
-PYTHON void PyErr_Print(void);
-PYTHON object *PyEval_EvalCode(object *, object *, object *);
-PYTHON object *PyEval_GetBuiltins(void);
-PYTHON int PyDict_SetItemString(object *, const char *, object *);
-PYTHON object *PyCapsule_New(void *, const char *, void (*)(object *));
-PYTHON int PyGILState_Ensure(void);
-PYTHON object *PyImport_GetModuleDict(void);
-PYTHON object *PyInterpreterState_GetDict(void *);
-PYTHON void *PyInterpreterState_Main(void);
-PYTHON int PyList_Append(object *, object *);
-PYTHON object *PyList_New(ptrdiff_t);
-PYTHON object *PyModule_GetDict(object *);
-PYTHON object *PyObject_CallFunctionObjArgs(object *, ...);
-PYTHON object *PyObject_CallMethod(object *, const char *, const char *, ...);
-PYTHON void Py_DecRef(object *);
-PYTHON object *PyObject_GetAttrString(object *, const char *);
-PYTHON object *PyList_GetItem(object *, ptrdiff_t);
-PYTHON ptrdiff_t PyList_Size(object *);
-PYTHON object *PyLong_FromLong(long);
-PYTHON object *PyUnicode_DecodeFSDefault(const char *);
-PYTHON object *PySys_GetObject(const char *);
-PYTHON object *PyExc_KeyboardInterrupt;
-PYTHON char _Py_NoneStruct;
-PYTHON void Py_IncRef(object *);
-PYTHON char *PyBytes_AsString(object *);
-PYTHON int PyRun_AnyFileExFlags(FILE *, const char *, int, void *);
-PYTHON void PyOS_BeforeFork(void);
-PYTHON void PyOS_AfterFork_Child(void);
-PYTHON object *Py_CompileString(const char *, const char *, int);
-PYTHON int Py_FinalizeEx(void);
 #define SCRIPT "/zygote.py"
 /* What the interpreter is told to run: no file, and as long as main.py, see rename_process(). */
 #define TOLD "/zygote"
-enum { FILE_INPUT = 257, METHOD_NO_ARGUMENTS = 4, SCRIPT_BYTES_MAX = 65536 };
+enum { FILE_INPUT = 257, SCRIPT_BYTES_MAX = 65536, TEXT_BYTES_MIN = 128 * 1024 };
+/* Of an archive, what follows the list of its files: 22 bytes and a comment. */
+enum { ARCHIVE_END_BYTES_MAX = 22 + 65535 };
 
 /* CPython's PyHash_FuncDef (pyhash.h) begins with the function. */
 struct hash_definition {
@@ -235,15 +195,6 @@ static FILE *opened(const char *path, const char *mode) {
   return next(path, mode);
 }
 
-static object *list_of(char **strings) {
-  object *list = PyList_New(0);
-  for (; list != NULL && *strings != NULL; strings++) {
-    object *one = PyBytes_FromString(*strings);
-    if (one == NULL || PyList_Append(list, one) != 0) abort();
-  }
-  return list;
-}
-
 static object *call(const char *name, object *first) {
   object *function = PyDict_GetItemString(script, name);
   return function == NULL ? NULL : PyObject_CallFunctionObjArgs(function, first, NULL);
@@ -262,17 +213,109 @@ static void enter_python(const struct program *p) {
   longjmp(in_interpreter, 1);
 }
 
+/* Anew whenever it is a string that Python is to keep. */
+static object *text(const char *bytes) {
+  object *made = PyUnicode_DecodeFSDefault(bytes);
+  if (made == NULL) abort();
+  return made;
+}
+
+/* ---- a run ----
+ *
+ * What stands between the fork and the program's first line is in C as far as can be: in Python it
+ * writes to what the zygote shares with its forks, and took 0.3 ms.
+ */
+
+static void take_environment(char **entries) {
+  object *kept[2];
+  for (int i = 0; i < 2; i++) {
+    kept[i] = PyList_GetItem(PyDict_GetItemString(script, "environments"), i);
+    PyDict_Clear(kept[i]);
+  }
+  for (; *entries != NULL; entries++) {
+    const char *equals = strchr(*entries, '=');
+    if (equals == NULL) equals = *entries + strlen(*entries);
+    object *name = PyBytes_FromStringAndSize(*entries, equals - *entries);
+    object *value = PyBytes_FromString(*equals == '=' ? equals + 1 : equals);
+    if (name == NULL || value == NULL) abort();
+    for (int i = 0; i < 2; i++) PyDict_SetItem(kept[i], name, value);
+    Py_DecRef(name);
+    Py_DecRef(value);
+  }
+}
+
+static object *list_of(char **strings) {
+  object *list = PyList_New(0);
+  for (; list != NULL && *strings != NULL; strings++) {
+    object *one = text(*strings);
+    if (PyList_Append(list, one) != 0) abort();
+    Py_DecRef(one);
+  }
+  return list;
+}
+
+static void set_system(const char *name, object *value) {
+  if (value == NULL || PySys_SetObject(name, value) != 0) abort();
+  Py_DecRef(value);
+}
+
+/* One that is not frozen: what a program leaves in it is found by its last collection. */
+static void renew_main(void) {
+  object *modules = PyImport_GetModuleDict(), *fresh = PyModule_New("__main__");
+  object *before = PyDict_GetItemString(modules, "__main__");
+  if (fresh == NULL || PyDict_Update(PyModule_GetDict(fresh), PyModule_GetDict(before)) != 0 ||
+      PyDict_SetItemString(modules, "__main__", fresh) != 0)
+    abort();
+  Py_DecRef(fresh);
+}
+
+/* The path of the file to run, as the interpreter's main has it. */
+static const char *take_arguments(char **argv) {
+  static char absolute[PATH_MAX], resolved[PATH_MAX];
+  if (PySys_GetObject("orig_argv") != NULL) set_system("orig_argv", list_of(argv)); /* from 3.10 */
+  set_system("argv", list_of(argv + 1));
+  const char *path = argv[1];
+  /* Of a file that is not there nobody will see the folder. */
+  if (realpath(path, resolved) == NULL) strcpy(resolved, "/");
+  char *slash = strrchr(resolved, '/');
+  slash[slash == resolved ? 1 : 0] = '\0';
+  PyList_SetItem(PySys_GetObject("path"), 0, text(resolved));
+  if (*path == '/' || PyDict_GetItemString(script, "main_is_absolute") != (object *)&_Py_TrueStruct ||
+      getcwd(absolute, sizeof absolute) == NULL)
+    return path;
+  size_t length = strlen(absolute);
+  const char *between = absolute[length - 1] == '/' ? "" : "/";
+  int room = (int)(sizeof absolute - length);
+  return snprintf(absolute + length, (size_t)room, "%s%s", between, path) < room ? absolute : path;
+}
+
+/* A folder, or an archive of what Python takes for one: told by its end. */
+static bool may_be_packed(const char *path) {
+  static char tail[ARCHIVE_END_BYTES_MAX];
+  struct stat about;
+  if (stat(path, &about) != 0) return false;
+  if (!S_ISREG(about.st_mode)) return S_ISDIR(about.st_mode);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  off_t from = about.st_size > (off_t)sizeof tail ? about.st_size - (off_t)sizeof tail : 0;
+  ssize_t length = pread(fd, tail, sizeof tail, from);
+  close(fd);
+  return length > 0 && memmem(tail, (size_t)length, "PK\5\6", 4) != NULL;
+}
+
 /* Answers the interpreter's exit code. */
-static int run_path(object *path_object) {
-  const char *path = PyBytes_AsString(path_object);
-  object *run_packed = call("packed", path_object);
-  if (run_packed != NULL && run_packed != &_Py_NoneStruct) {
-    object *name = PyUnicode_DecodeFSDefault("__main__"), *alter_argv = PyLong_FromLong(0);
-    if (PyObject_CallFunctionObjArgs(run_packed, name, alter_argv, NULL) != NULL) return 0;
+static int run_path(const char *path) {
+  object *name = text(path);
+  object *run_packed = may_be_packed(path) ? call("packed", name) : NULL;
+  if (run_packed != NULL && run_packed != (object *)&_Py_NoneStruct) {
+    object *main_name = text("__main__"), *alter_argv = PyLong_FromLong(0);
+    if (PyObject_CallFunctionObjArgs(run_packed, main_name, alter_argv, NULL) != NULL) return 0;
     PyErr_Print();
     return 1;
   }
   PyErr_Clear();
+  PyDict_SetItem(PySys_GetObject("path_importer_cache"), name, (object *)&_Py_NoneStruct);
+  Py_DecRef(name);
   FILE *file = opened(path, "rb");
   if (file == NULL) {
     int error = errno;
@@ -285,132 +328,19 @@ static int run_path(object *path_object) {
   return PyRun_AnyFileExFlags(file, path, 1, flags) != 0;
 }
 
-static _Noreturn void end(int status);
-
 /* What the interpreter's main does from here on. */
 static _Noreturn void run_program(void) {
   renew_hashes();
   rename_process(program->argv);
   PyOS_AfterFork_Child();
   environ = program->env;
-  object *path = NULL;
-  if (call("take_environment", list_of(program->env)) != NULL)
-    path = call("take_arguments", list_of(program->argv));
-  if (path == NULL) {
+  take_environment(program->env);
+  if (PyList_Size(PyDict_GetItemString(script, "drawn")) > 0 && call("renew", NULL) == NULL) {
     PyErr_Print();
     exit(1);
   }
-  end(run_path(path));
-}
-
-/* ---- the interpreter's end ----
- *
- * It ends as it always does: threads, atexit, modules in their order, what their objects do when they
- * go. What shows nothing is left out, for it writes to most of what the zygote shares with its forks,
- * and so took 1.7 of a run's 4.0 ms, and with preloaded packages far more:
- *   - modules that the zygote had loaded and the run has not changed are not taken apart: the handler
- *     of atexit that is the last to be called takes them out of sight;
- *   - the interpreter itself is not, which comes after everything else: when it lets go of an object
- *     of ours, the process exits. Not after sys.exit(), whose code is the interpreter's to know.
- */
-static struct known {
-  object *name, *module, *names, *before;
-} *known;
-static size_t known_count;
-
-static void note_modules(void) {
-  object *modules = PyImport_GetModuleDict(), *name, *module;
-  ptrdiff_t at = 0;
-  known = calloc((size_t)PyDict_Size(modules), sizeof *known);
-  while (known != NULL && PyDict_Next(modules, &at, &name, &module)) {
-    object *names = PyModule_GetDict(module);
-    PyErr_Clear(); /* what is there in place of a module */
-    if (names == NULL || names == PyEval_GetBuiltins()) continue;
-    known[known_count++] = (struct known){name, module, names, PyDict_Copy(names)};
-    Py_IncRef(name);
-    Py_IncRef(module);
-  }
-}
-
-static bool is_unchanged(const struct known *one) {
-  object *name, *value, *name_before, *value_before;
-  ptrdiff_t at = 0, at_before = 0;
-  if (PyDict_Size(one->names) != PyDict_Size(one->before)) return false;
-  while (PyDict_Next(one->names, &at, &name, &value))
-    if (!PyDict_Next(one->before, &at_before, &name_before, &value_before) ||
-        name != name_before || value != value_before)
-      return false;
-  return true;
-}
-
-static int exit_status = -1; /* -1: it is not known, or may yet change */
-static bool by_interrupt;
-static object *streams_before[2];
-
-/* What cannot be written by now changes the status. */
-static bool has_written(void) {
-  const char *const names[2] = {"stdout", "stderr"};
-  for (int i = 0; i < 2; i++) {
-    if (PySys_GetObject(names[i]) != streams_before[i]) return false;
-    if (PyObject_CallMethod(streams_before[i], "flush", NULL) == NULL) {
-      PyErr_Clear();
-      return false;
-    }
-  }
-  return true;
-}
-
-static _Noreturn void leave(void) {
-  if (by_interrupt) {
-    signal(SIGINT, SIG_DFL);
-    kill(getpid(), SIGINT);
-  }
-  exit(exit_status);
-}
-
-static void nothing_is_left(object *capsule) {
-  (void)capsule;
-  if (exit_status >= 0) leave();
-}
-
-static _Noreturn void end(int status) {
-  /* Of what ended the program, Ctrl-C is to be seen by whoever waits for it. */
-  by_interrupt = status != 0 && PySys_GetObject("last_type") == PyExc_KeyboardInterrupt;
-  exit_status = status;
-  int flushed = Py_FinalizeEx();
-  exit_status = flushed < 0 ? 120 : status;
-  leave();
-}
-
-static object *spare_modules(object *self, object *arguments) {
-  (void)self, (void)arguments;
-  if (!has_written()) exit_status = -1;
-  object *modules = PyImport_GetModuleDict();
-  for (size_t i = 0; i < known_count; i++)
-    if (PyDict_GetItem(modules, known[i].name) == known[i].module && is_unchanged(&known[i]))
-      PyDict_DelItem(modules, known[i].name);
-  Py_IncRef(&_Py_NoneStruct);
-  return &_Py_NoneStruct;
-}
-
-/* The module is kept: versions before 3.10 call its handlers and do not hold it. */
-static void prepare_end(void) {
-  object *capsule = PyCapsule_New(streams_before, NULL, nothing_is_left);
-  PyDict_SetItemString(PyInterpreterState_GetDict(PyInterpreterState_Main()), "syla", capsule);
-  Py_DecRef(capsule);
-  streams_before[0] = PySys_GetObject("stdout");
-  streams_before[1] = PySys_GetObject("stderr");
-  static const struct {
-    const char *name;
-    object *(*function)(object *, object *);
-    int flags;
-    const char *documentation;
-  } definition = {"spare_modules", spare_modules, METHOD_NO_ARGUMENTS, NULL};
-  object *module = call("unseen", PyUnicode_DecodeFSDefault("atexit"));
-  object *add = module == NULL ? NULL : PyObject_GetAttrString(module, "register");
-  object *handler = PyCFunction_NewEx(&definition, NULL, NULL);
-  if (add == NULL || handler == NULL) PyErr_Clear();
-  else PyObject_CallFunctionObjArgs(add, handler, NULL);
+  renew_main();
+  end_python(run_path(take_arguments(program->argv)));
 }
 
 /* ---- becoming a zygote ---- */
@@ -422,6 +352,28 @@ static void note(const char *stage, const char *message) {
   write_string(&w, stage);
   write_string(&w, message);
   out_frame(FRAME_ERROR, 0, &w);
+}
+
+/*
+ * A fork does not copy what maps files, but has it looked up anew, a fault for every 64 KiB of code:
+ * unless some page of the mapping is the process's own. So one is made ours, with what it held; where
+ * the mapping is small, what a page of one's own costs a fork is more than the faults.
+ */
+static void keep_text(void) {
+  FILE *maps = opened("/proc/self/maps", "r");
+  char line[PATH_MAX + 128], access[5];
+  unsigned long from, to, inode;
+  while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+    if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu", &from, &to, access, &inode) != 4) continue;
+    if (inode == 0 || access[0] != 'r' || access[1] != '-' || access[3] != 'p') continue;
+    if (to - from < TEXT_BYTES_MIN) continue;
+    int now = PROT_READ | (access[2] == 'x' ? PROT_EXEC : 0);
+    if (mprotect((void *)from, to - from, now | PROT_WRITE) != 0) continue; /* as SELinux may say */
+    volatile char *first = (volatile char *)from;
+    *first = *first;
+    if (mprotect((void *)from, to - from, now) != 0) abort();
+  }
+  if (maps != NULL) fclose(maps);
 }
 
 static bool load_script(void) {
@@ -446,9 +398,10 @@ static void serve_python(void) {
   }
   for (ptrdiff_t i = 0; i < PyList_Size(notes); i++)
     note("preload", PyBytes_AsString(PyList_GetItem(notes, i)));
-  note_modules();
-  prepare_end();
+  object *atexit = call("unseen", text("atexit"));
+  if (atexit != NULL) prepare_end(atexit);
   call("freeze", NULL);
+  keep_text();
   /* What waits for us ends, and we are left with one thread: see zygote.c. */
   pid_t child = fork_python();
   if (child != 0) _exit(child < 0);

@@ -4,8 +4,10 @@ and what of it a run is to have of its own. None of this is on the stack while a
 import os
 import sys
 
-# What follows the list of an archive's files: 22 bytes and a comment.
-ARCHIVE_END_BYTES_MAX = 22 + 65535
+# The interpreter's main has its script's path so from 3.9 on.
+main_is_absolute = sys.version_info >= (3, 9)
+environments = [os.environ._data, sys.modules["posix"].environ]
+drawn = []
 
 
 def load(name):
@@ -22,6 +24,7 @@ def prepare():
     notes = [note for name in sys.argv[1:] for note in load(name)]
     sys.path.insert(0, own)
     sys.path_importer_cache.pop(sys.argv[0], None)
+    drawn.extend(renewal for renewal in RENEWALS if renewal[0] in sys.modules)
     return notes
 
 
@@ -38,67 +41,37 @@ def freeze():
     unseen("gc").freeze()
 
 
+def forget_node(uuid):
+    uuid._node = uuid._last_timestamp = None
+
+
+def forget_names(tempfile):
+    tempfile._name_sequence = None
+
+
+def renew_authkey(process):
+    process.current_process()._config["authkey"] = process.AuthenticationString(os.urandom(32))
+
+
+# What the standard library and common packages drew at random when they were loaded; `random` draws
+# anew by itself after a fork. Process ids are no help: each jail begins with the same.
+RENEWALS = (
+    ("ssl", lambda ssl: ssl.RAND_add(os.urandom(32), 32.0)),
+    ("uuid", forget_node),
+    ("tempfile", forget_names),
+    ("multiprocessing.process", renew_authkey),
+    ("numpy.random", lambda random: random.seed()),
+)
+
+
 def renew():
-    """What the standard library and common packages drew at random when they were loaded; `random`
-    draws anew by itself after a fork. Process ids are no help: each jail begins with the same."""
-    loaded = sys.modules.get
-    if loaded("ssl"):
-        loaded("ssl").RAND_add(os.urandom(32), 32.0)
-    if loaded("uuid"):
-        loaded("uuid")._node = loaded("uuid")._last_timestamp = None
-    if loaded("tempfile"):
-        loaded("tempfile")._name_sequence = None
-    if loaded("multiprocessing.process"):
-        process = loaded("multiprocessing.process")
-        process.current_process()._config["authkey"] = process.AuthenticationString(os.urandom(32))
-    if loaded("numpy.random"):
-        loaded("numpy.random").seed()
-
-
-def take_environment(entries):
-    pairs = [entry.partition(b"=") for entry in entries]
-    given = {name: value for name, _, value in pairs}
-    for kept in (os.environ._data, sys.modules["posix"].environ):
-        kept.clear()
-        kept.update(given)
-
-
-def renew_main():
-    """One that is not frozen: what a program leaves in it is found by its last collection."""
-    main = type(sys)("__main__")
-    main.__dict__.update(sys.modules["__main__"].__dict__)
-    sys.modules["__main__"] = main
-
-
-def take_arguments(words):
-    """Answers the path of the file to run, as the interpreter's main has it."""
-    renew()
-    renew_main()
-    argv = [os.fsdecode(word) for word in words]
-    if sys.version_info >= (3, 10):
-        sys.orig_argv = argv
-    sys.argv = argv[1:]
-    path = argv[1]
-    sys.path[0] = os.path.dirname(os.path.realpath(path))
-    if sys.version_info >= (3, 9) and not os.path.isabs(path):
-        path = os.path.join(os.getcwd(), path)
-    return os.fsencode(path)
-
-
-def may_be_packed(path):
-    if os.path.isdir(path):
-        return True
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - ARCHIVE_END_BYTES_MAX))
-        return b"PK\5\6" in file.read()
+    for name, own in drawn:
+        own(sys.modules[name])
 
 
 def packed(path):
-    """What runs a folder or an archive by its __main__; None for any other file. The interpreter asks
-    its importers, which takes 0.1 ms longer."""
-    path = os.fsdecode(path)
-    sys.path_importer_cache[path] = None
-    for hook in sys.path_hooks if may_be_packed(path) else ():
+    """What runs a folder or an archive by its __main__; None for any other file."""
+    for hook in sys.path_hooks:
         try:
             sys.path_importer_cache[path] = hook(path)
         except ImportError:

@@ -52,7 +52,7 @@ export const buildAgent = async (options: AgentBuildOptions): Promise<Agent> => 
   const gatePath = `${path}-gate.so`;
   await mkdir(options.directory, { recursive: true });
   const sources = names.filter((name) => name.endsWith(".c"));
-  const ofProgram = sources.filter((name) => name !== LIBRARY_ONLY && name !== GATE);
+  const ofProgram = sources.filter((name) => !LIBRARY_ONLY.has(name) && name !== GATE);
   const ofLibrary = sources.filter((name) => !PROGRAM_ONLY.has(name) && name !== GATE);
   const building = { compiler, attempts: ATTEMPTS, sources: ofProgram, path };
   const libraries = { compiler, attempts: LIBRARY_ATTEMPTS };
@@ -102,9 +102,9 @@ interface CompileOptions extends Omit<BuildOptions, "path"> {
  * working.
  */
 const ATTEMPTS = [["-static", "-Werror"], ["-static"], []];
-const LIBRARY_FLAGS = ["-shared", "-fPIC", "-fvisibility=hidden"];
+const LIBRARY_FLAGS = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,now"];
 const LIBRARY_ATTEMPTS = [[...LIBRARY_FLAGS, "-Werror"], LIBRARY_FLAGS];
-const LIBRARY_ONLY = "python.c";
+const LIBRARY_ONLY = new Set(["python.c", "python-end.c"]);
 const GATE = "gate.c";
 const PROGRAM_ONLY = new Set(["main.c", "spawn.c", "zygotes.c", "box.c", "watch.c"]);
 
