@@ -33,7 +33,7 @@ const exceptions: readonly Exception[] = [
   },
   {
     rule: "machine-path",
-    path: /^(?:services\/sandbox\/|contract\/|docs\/|examples\/|tests\/|ARCHITECTURE\.md$)/,
+    path: /^(?:services\/(?:sandbox|session)\/|contract\/|docs\/|examples\/|tests\/|ARCHITECTURE\.md$)/,
     message: /: \/work$/,
     reason: "a program's working directory inside its jail, not a path of the host",
   },

@@ -205,6 +205,49 @@ export const catalogue = {
     retryable: false,
     http: 507,
   },
+  session_not_found: {
+    status: "not_found",
+    title: "There is no such session",
+    retryable: false,
+  },
+  session_ended: {
+    status: "failed_precondition",
+    title: "The session has ended",
+    retryable: false,
+    http: 410,
+  },
+  session_busy: {
+    status: "failed_precondition",
+    title: "The session runs a cell",
+    retryable: true,
+    http: 409,
+  },
+  sessions_full: {
+    status: "resource_exhausted",
+    title: "As many sessions are there as may be",
+    retryable: true,
+  },
+  interpreter_not_started: {
+    status: "failed_precondition",
+    title: "The interpreter cannot be started",
+    retryable: false,
+  },
+  cell_not_found: {
+    status: "not_found",
+    title: "There is no such cell in the session",
+    retryable: false,
+  },
+  cells_full: {
+    status: "resource_exhausted",
+    title: "As many cells wait as may",
+    retryable: true,
+  },
+  input_not_asked: {
+    status: "failed_precondition",
+    title: "The cell asks nothing",
+    retryable: false,
+    http: 409,
+  },
   queue_full: {
     status: "resource_exhausted",
     title: "Too many executions are waiting",

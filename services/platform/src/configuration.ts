@@ -3,6 +3,7 @@ import { type ExecutionConfig, executionSettings } from "@syla/execution";
 import { type GatewayConfig, gatewaySettings } from "@syla/gateway";
 import { loadConfig } from "@syla/kit/config";
 import { type SandboxConfig, sandboxSettings } from "@syla/sandbox";
+import { type SessionConfig, sessionSettings } from "@syla/session";
 import { type PlatformConfig, platformSettings } from "./config.ts";
 
 export interface Configuration {
@@ -10,6 +11,7 @@ export interface Configuration {
   readonly gateway: GatewayConfig;
   readonly execution: ExecutionConfig;
   readonly sandbox: SandboxConfig;
+  readonly session: SessionConfig;
 }
 
 /** What the CLI reads for itself. */
@@ -21,6 +23,7 @@ export const settings = {
   gateway: gatewaySettings,
   execution: executionSettings,
   sandbox: sandboxSettings,
+  session: sessionSettings,
 };
 
 /** Reads the configuration. Throws `invalid_configuration` with one line for each thing that is wrong. */

@@ -5,6 +5,7 @@ import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { SessionService } from "@syla/contract/syla/session/v1/session";
 import { type ExecutionServer, startExecution } from "@syla/execution";
 import { type Gateway, startGateway } from "@syla/gateway";
 import { present } from "@syla/kit/assert";
@@ -22,6 +23,7 @@ import { createMetrics } from "@syla/kit/metrics";
 import { observe } from "@syla/kit/observe";
 import { validation } from "@syla/kit/validate";
 import { type KeptServer, type SandboxServer, startSandbox } from "@syla/sandbox";
+import { type SessionServer, startSession } from "@syla/session";
 import type { Configuration } from "./configuration.ts";
 
 export interface PlatformOptions {
@@ -40,7 +42,10 @@ export class Platform {
   /** One chain for all services: making a validator is not free. */
   readonly #interceptors: readonly Interceptor[];
   readonly #health = createHealth({
-    services: [ExecutionService, ReplService, SandboxService, ProcessService, FileService],
+    services: [
+      ...[ExecutionService, ReplService],
+      ...[SandboxService, ProcessService, FileService, SessionService],
+    ],
   });
   #data: DataDirectory | undefined;
   #key: LocalKey | undefined;
@@ -48,6 +53,7 @@ export class Platform {
   #sandboxStarting: Promise<SandboxServer> | undefined;
   #sandbox: SandboxServer | undefined;
   #kept: KeptServer | undefined;
+  #session: SessionServer | undefined;
   #execution: ExecutionServer | undefined;
   #gateway: Gateway | undefined;
 
@@ -100,6 +106,11 @@ export class Platform {
         name: "kept sandboxes",
         start: () => this.#keepSandboxes(),
         stop: () => this.#kept?.stop(),
+      },
+      {
+        name: "sessions",
+        start: () => this.#startSessions(),
+        stop: () => this.#session?.stop(),
       },
       {
         name: "gateway",
@@ -173,13 +184,38 @@ export class Platform {
     });
   }
 
+  async #startSessions(): Promise<void> {
+    const database = present(this.#database, "the database");
+    const kept = present(this.#kept, "the kept sandboxes");
+    const { configuration, log } = this.#options;
+    const { instanceRenewMs, instanceDeadMs } = configuration.execution;
+    this.#session = await startSession({
+      config: configuration.session,
+      database,
+      sandbox: mergeDispatchers([this.sandbox.dispatcher, kept.dispatcher]),
+      interceptors: this.#interceptors,
+      key: await installationKey(await database.schema("platform"), "page_token"),
+      clock: systemClock,
+      log,
+      metrics: this.#metrics,
+      renewMs: instanceRenewMs,
+      deadMs: instanceDeadMs,
+    });
+  }
+
   async #startGateway(): Promise<void> {
     const own = createDispatcher([this.#health.implementation], this.#interceptors);
     const execution = present(this.#execution, "the execution service");
     const kept = present(this.#kept, "the kept sandboxes");
+    const session = present(this.#session, "the session service");
     const { configuration, version, log } = this.#options;
     this.#gateway = await startGateway({
-      dispatcher: mergeDispatchers([execution.dispatcher, kept.dispatcher, own]),
+      dispatcher: mergeDispatchers([
+        execution.dispatcher,
+        kept.dispatcher,
+        session.dispatcher,
+        own,
+      ]),
       // Calls that outlast it are cancelled by the gateway, and their executions still have to end.
       config: { ...configuration.gateway, drainMs: this.#drainMs },
       version,

@@ -1,12 +1,10 @@
-// What a process of a sandbox did, numbered, for any number of followers. It holds a bounded part: who follows along
-// misses nothing, because the process is held up while one of them lags; without followers the oldest output goes, and
-// who comes then is told how much.
+// What a process of a sandbox did, numbered, for any number of followers.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type ProcessEvent, ProcessEventSchema } from "@syla/contract/syla/sandbox/v1/process";
 import type { CallContext } from "@syla/kit/call";
-import { Changes } from "@syla/kit/changes";
 import type { Clock } from "@syla/kit/clock";
+import { FollowedLog } from "@syla/kit/followed-log";
 
 export type ProcessEventInit = NonNullable<MessageInitShape<typeof ProcessEventSchema>["event"]>;
 
@@ -16,140 +14,37 @@ export interface ProcessLogOptions {
   readonly clock: Clock;
 }
 
-interface Held {
-  readonly event: ProcessEvent;
-  readonly bytes: number;
-  /** Of output since the beginning, this one's included. */
-  readonly endBytes: number;
-  /** Lets the process go on, when all who follow have seen it. */
-  readonly seen: (() => void) | undefined;
-}
-
-interface Follower {
-  /** The number of the last event that it is done with. */
-  done: number;
-  /** When it was. */
-  doneMs: number;
-}
-
-/** An event takes this much beside its bytes. */
-const eventBytes = 256;
-/** How long one that takes nothing holds the process up. */
-const patienceMs = 10_000;
-const patienceLookMs = 1000;
-
 /** The log of one process. */
 export class ProcessLog {
-  readonly #options: ProcessLogOptions;
-  readonly #followers = new Set<Follower>();
-  readonly #changes = new Changes();
-  #held: Held[] = [];
-  /** The number of the first that is held. */
-  #first = 1;
-  #next = 1;
-  /** The number of the first whose `seen` was not called. */
-  #unseen = 1;
-  #heldBytes = 0;
-  #endBytes = 0;
-  #closed = false;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #log: FollowedLog<ProcessEvent>;
+  readonly #clock: Clock;
 
-  constructor(options: ProcessLogOptions) {
-    this.#options = options;
+  constructor({ bytesMax, clock }: ProcessLogOptions) {
+    this.#clock = clock;
+    const lost = (number: number, bytes: number) =>
+      this.#event(number, { case: "lostBytes", value: bytes });
+    this.#log = new FollowedLog({ bytesMax, lost });
   }
 
-  /** Appends an event; `seen` is called when no follower holds it up any more. */
+  /** Appends an event; `seen` is called when no follower holds the process up any more. */
   append(event: ProcessEventInit, bytes: number, seen?: () => void): ProcessEvent {
-    const message = create(ProcessEventSchema, {
-      number: this.#next,
-      time: timestampFromMs(this.#options.clock.now()),
-      event,
-    });
-    this.#endBytes += bytes;
-    this.#heldBytes += bytes + eventBytes;
-    this.#held.push({ event: message, bytes, endBytes: this.#endBytes, seen });
-    this.#next += 1;
-    this.#advance();
-    this.#changes.tell();
+    const message = this.#event(this.#log.next, event);
+    this.#log.append(message, bytes, seen);
     return message;
   }
 
   /** No event follows. */
   close(): void {
-    this.#closed = true;
-    this.#changes.tell();
+    this.#log.close();
   }
 
   /** The events after a number, as they come, to the last; ends early when the context does. */
-  async *watch(after: number, context: CallContext): AsyncGenerator<ProcessEvent> {
-    const follower: Follower = { done: after, doneMs: performance.now() };
-    this.#followers.add(follower);
-    let seenBytes = after === 0 ? 0 : (this.#held[after - this.#first]?.endBytes ?? 0);
-    try {
-      for (;;) {
-        context.throwIfAborted();
-        if (follower.done + 1 < this.#first) {
-          const [oldest] = this.#held;
-          const lost = oldest === undefined ? this.#endBytes : oldest.endBytes - oldest.bytes;
-          follower.done = this.#first - 1;
-          yield this.#lost(lost - seenBytes);
-        }
-        const held = this.#held[follower.done + 1 - this.#first];
-        if (held !== undefined) {
-          yield held.event;
-          seenBytes = held.endBytes;
-          follower.done += 1;
-          follower.doneMs = performance.now();
-          this.#advance();
-        } else if (this.#closed) {
-          return;
-        } else {
-          await this.#changes.next(context);
-        }
-      }
-    } finally {
-      this.#followers.delete(follower);
-      this.#advance();
-    }
+  watch(after: number, context: CallContext): AsyncGenerator<ProcessEvent> {
+    return this.#log.watch(after, context);
   }
 
-  #lost(bytes: number): ProcessEvent {
-    return create(ProcessEventSchema, {
-      number: this.#first - 1,
-      time: timestampFromMs(this.#options.clock.now()),
-      event: { case: "lostBytes", value: bytes },
-    });
-  }
-
-  // Lets the process go on as far as all followers are, and drops what nobody needs and is too much.
-  #advance(): void {
-    const nowMs = performance.now();
-    let slowest = this.#next;
-    for (const { done, doneMs } of this.#followers) {
-      if (done + 1 < slowest && nowMs - doneMs < patienceMs) slowest = done + 1;
-    }
-    for (; this.#unseen < slowest; this.#unseen += 1) {
-      this.#held[this.#unseen - this.#first]?.seen?.();
-    }
-    this.#drop();
-    if (this.#unseen < this.#next) {
-      this.#timer ??= setInterval(() => this.#advance(), patienceLookMs).unref();
-    } else {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
-  }
-
-  #drop(): void {
-    let count = 0;
-    while (this.#heldBytes > this.#options.bytesMax && this.#first + count < this.#unseen) {
-      const held = this.#held[count];
-      if (held === undefined) break;
-      this.#heldBytes -= held.bytes + eventBytes;
-      count += 1;
-    }
-    if (count === 0) return;
-    this.#held = this.#held.slice(count);
-    this.#first += count;
+  #event(number: number, event: ProcessEventInit): ProcessEvent {
+    const time = timestampFromMs(this.#clock.now());
+    return create(ProcessEventSchema, { number, time, event });
   }
 }

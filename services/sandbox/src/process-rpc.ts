@@ -12,6 +12,7 @@ import {
 } from "@syla/contract/syla/sandbox/v1/process";
 import type { CallContext } from "@syla/kit/call";
 import { type Implementation, implement } from "@syla/kit/dispatch";
+import { Tail } from "@syla/kit/tail";
 import { invalidRequest } from "@syla/kit/validate";
 import type { SandboxProcess } from "./process.ts";
 import type { Sandboxes } from "./sandboxes.ts";
@@ -65,7 +66,7 @@ export function processRpc(sandboxes: Sandboxes): Implementation {
 
 /** Follows a process to its end; one whose caller has left is ended. */
 async function run(process: SandboxProcess, context: CallContext): Promise<RunProcessResponse> {
-  const kept = { stdout: new Tail(), stderr: new Tail() };
+  const kept = { stdout: new Tail(answerBytesMax), stderr: new Tail(answerBytesMax) };
   try {
     for await (const { event } of process.watch(0, context)) keepOutput(kept, event);
   } catch (error) {
@@ -88,27 +89,4 @@ function keepOutput(kept: { stdout: Tail; stderr: Tail }, event: ProcessEvent["e
 
 function bytesOf({ data }: Pick<ProcessOutput, "data">): Uint8Array {
   return data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
-}
-
-/** The last bytes of what is added. */
-class Tail {
-  #parts: Uint8Array[] = [];
-  #bytes = 0;
-  truncated = false;
-
-  add(part: Uint8Array): void {
-    this.#parts.push(part);
-    this.#bytes += part.length;
-    while (this.#bytes - (this.#parts[0]?.length ?? 0) >= answerBytesMax) {
-      this.#bytes -= this.#parts.shift()?.length ?? 0;
-      this.truncated = true;
-    }
-  }
-
-  text(): string {
-    const bytes = Buffer.concat(this.#parts);
-    if (bytes.length <= answerBytesMax) return bytes.toString("utf8");
-    this.truncated = true;
-    return bytes.subarray(bytes.length - answerBytesMax).toString("utf8");
-  }
 }

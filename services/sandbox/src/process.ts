@@ -24,13 +24,15 @@ import {
   windowed,
 } from "./channels.ts";
 import { DEFAULT_ENVIRONMENT, type ProcessLimits } from "./jail-step.ts";
-import type { Output, ProcessExit } from "./keep-frames.ts";
+import { type Output, OUTPUTS, type ProcessExit } from "./keep-frames.ts";
 import { type ProcessEventInit, ProcessLog } from "./process-log.ts";
 import { WORK_DIRECTORY } from "./root.ts";
 import { signalName, signalNumber } from "./signals.ts";
 
 /** How much output may be on its way from the jail, of each stream. */
 const windowBytes = 256 * 1024;
+
+const none = Buffer.alloc(0);
 
 export interface ProcessOptions {
   readonly id: number;
@@ -45,8 +47,6 @@ export interface ProcessOptions {
   readonly clock: Clock;
 }
 
-type Stream = "stdout" | "stderr";
-
 /** One process. */
 export class SandboxProcess {
   /** What is known of it now. */
@@ -58,7 +58,7 @@ export class SandboxProcess {
   readonly #log: ProcessLog;
   readonly #clock: Clock;
   readonly #used: Partial<Record<Output, (bytes: number) => void>> = {};
-  readonly #tails: Record<Stream, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  readonly #tails: Record<Output, Buffer> = { stdout: none, stderr: none, words: none };
   #timer: NodeJS.Timeout | undefined;
   #endReason: string | undefined;
 
@@ -78,7 +78,8 @@ export class SandboxProcess {
       outputEnd: (output) => this.#flush(output),
       exited: (exit) => this.#onExit(exit),
     });
-    for (const output of ["stdout", "stderr"] as const) {
+    for (const output of OUTPUTS) {
+      if (output === "words" && !spec.words) continue;
       this.#used[output] = windowed(this.#channel, output, windowBytes);
     }
     void this.#channel.released.then(() => this.#onEnd());
@@ -156,7 +157,6 @@ export class SandboxProcess {
   }
 
   #onOutput(output: Output, data: Buffer): void {
-    if (output === "words") return;
     // Of what it started and did not wait for; whoever wants to read that keeps it in the foreground.
     if (!this.message.running) return this.#used[output]?.(data.length);
     const held = this.#tails[output];
@@ -167,7 +167,7 @@ export class SandboxProcess {
   }
 
   /** `arrived` of the bytes came now, and are granted anew when they are seen. */
-  #append(stream: Stream, bytes: Buffer, arrived: number): void {
+  #append(stream: Output, bytes: Buffer, arrived: number): void {
     const seen = () => this.#used[stream]?.(arrived);
     if (bytes.length === 0) seen();
     else this.#add({ case: stream, value: outputOf(bytes) }, bytes.length, seen);
@@ -179,9 +179,9 @@ export class SandboxProcess {
 
   /** The beginning of a character that did not come whole is not one. */
   #flush(output: Output): void {
-    if (output === "words" || this.#tails[output].length === 0 || !this.message.running) return;
+    if (this.#tails[output].length === 0 || !this.message.running) return;
     const tail = this.#tails[output];
-    this.#tails[output] = Buffer.alloc(0);
+    this.#tails[output] = none;
     this.#append(output, tail, 0);
   }
 
@@ -203,7 +203,7 @@ export class SandboxProcess {
   #finish(): void {
     const { message } = this;
     clearTimeout(this.#timer);
-    for (const stream of ["stdout", "stderr"] as const) this.#flush(stream);
+    for (const output of OUTPUTS) this.#flush(output);
     message.running = false;
     message.endedAt = timestampFromMs(this.#clock.now());
     if (this.#endReason !== undefined) message.endReason = this.#endReason;
@@ -232,7 +232,7 @@ function requestOf({ spec, env, limits }: ProcessOptions) {
     },
     directory: directoryOf(spec.directory),
     ...limits,
-    ...{ input: spec.input, terminal, words: false, fork: false },
+    ...{ input: spec.input, terminal, words: spec.words, fork: false },
   };
 }
 

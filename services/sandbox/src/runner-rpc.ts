@@ -64,6 +64,8 @@ function describe({
     extensions: [...language.extensions],
     compiled: language.compile !== undefined,
     defaultFile: language.defaultFile,
+    program: language.run([language.defaultFile], [])[0] ?? "",
+    env: { ...language.env },
     ...(firstRun?.state === "ran" ? { firstRunMs: firstRun.milliseconds } : {}),
   };
 }

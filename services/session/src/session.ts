@@ -1,0 +1,477 @@
+// A session: an interpreter and the cells that run in it one after another, as a state machine.
+//
+//   IDLE <--a cell starts, ends--> BUSY
+//     '--its interpreter ended, or is to be started anew--> RESTARTING --it is ready--> IDLE
+//     '--deleted, idle for too long, stopped, its sandbox ended, no interpreter--> ENDED
+//
+// An interpreter belongs to its tenant and may end, hang or lie at any time: that ends cells, or it is started anew.
+import { create } from "@bufbuild/protobuf";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ProcessOutput } from "@syla/contract/syla/sandbox/v1/process";
+import {
+  type CellError,
+  CellErrorSchema,
+  type CellResult,
+  type CellSpec,
+  Cell_Status as CellStatus,
+  type InputRequest,
+} from "@syla/contract/syla/session/v1/cell";
+import {
+  ClearResultsSchema,
+  type Session as SessionMessage,
+  Session_Status as Status,
+} from "@syla/contract/syla/session/v1/session";
+import type { CallContext } from "@syla/kit/call";
+import type { Clock } from "@syla/kit/clock";
+import { SylaError } from "@syla/kit/error";
+import { Cell } from "./cell.ts";
+import { Cells } from "./cells.ts";
+import type { SessionConfig } from "./config.ts";
+import {
+  bytesOf,
+  type Command,
+  type Kernel,
+  type KernelEnd,
+  type KernelListener,
+} from "./kernel.ts";
+import { SessionLog, type SessionEventInit } from "./session-log.ts";
+import { type Fields, type Outcome, type Word, WordError } from "./words.ts";
+
+export type EndReason = "deleted" | "idle" | "sandbox" | "interpreter" | "stopped";
+
+export interface SessionOptions {
+  /** As it is told; its status, its end and its counts are changed here. */
+  readonly message: SessionMessage;
+  readonly config: SessionConfig;
+  readonly clock: Clock;
+  /** Starts an interpreter. */
+  readonly startKernel: (listener: KernelListener) => Kernel;
+  /** Told of every change of its message. */
+  readonly changed: () => void;
+  /** Told once, when it has ended. */
+  readonly ended: () => void;
+}
+
+/** How long an interpreter may take to answer a question. */
+const answerMsMax = 5000;
+
+const sentences: Readonly<Record<EndReason, string>> = {
+  deleted: "Ended by its owner.",
+  idle: "No cell ran in it for too long.",
+  sandbox: "Its sandbox ended.",
+  interpreter: "Its interpreter would not start again.",
+  stopped: "Ended with the platform.",
+};
+
+/** One session that is there. */
+export class Session {
+  readonly message: SessionMessage;
+  readonly cells: Cells;
+  readonly #options: SessionOptions;
+  readonly #log: SessionLog;
+  readonly #waiting: Cell[] = [];
+  readonly #questions = new Map<number, (body: Fields) => void>();
+  #kernel: Kernel | undefined;
+  #current: Cell | undefined;
+  /** The last that ran: what its threads print later is its own. */
+  #last: Cell | undefined;
+  #lastCell = 0;
+  #lastQuestion = 0;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #timeout: NodeJS.Timeout | undefined;
+  /** Runs while an interrupt is not heeded. */
+  #grace: NodeJS.Timeout | undefined;
+  /** A signal that is on its way: what comes next is told after it. */
+  #signalling: Promise<void> | undefined;
+  /** Why the interpreter is being ended, when it is by us. */
+  #killing: string | undefined;
+  #restarted: PromiseWithResolvers<void> | undefined;
+
+  private constructor(options: SessionOptions) {
+    this.#options = options;
+    this.message = options.message;
+    this.#log = new SessionLog({ bytesMax: options.config.logBytes, clock: options.clock });
+    this.cells = new Cells(options.message.id, options.config.keptBytes);
+  }
+
+  /** Starts one; resolves when it can run a cell. */
+  static async start(options: SessionOptions): Promise<Session> {
+    const session = new Session(options);
+    await session.#start();
+    session.#become(Status.IDLE);
+    return session;
+  }
+
+  /** Gives it a cell, which runs after those before it. */
+  run(spec: CellSpec): Cell {
+    this.#assertThere();
+    const { config, clock } = this.#options;
+    if (this.#waiting.length >= config.waitingMax) {
+      const detail = `${config.waitingMax} cells of session ${this.message.id} wait already`;
+      throw new SylaError("cells_full", `Cannot run a cell: ${detail}.`);
+    }
+    const cell = new Cell({
+      ...{ id: (this.#lastCell += 1), session: this.message.id, spec },
+      ...{ firstEvent: this.#log.next, nowMs: clock.now() },
+      resultsBytesMax: config.resultsBytes,
+    });
+    this.cells.add(cell);
+    this.#waiting.push(cell);
+    this.#tell(cell, { case: "queued", value: cell.outline() }, spec.code.length);
+    this.#next();
+    return cell;
+  }
+
+  /** What happens after an event's number, of all cells (0) or of one. */
+  watch(after: number, cell: number, context: CallContext) {
+    if (cell !== 0) this.cells.find(cell);
+    return this.#log.watch(after, cell, context);
+  }
+
+  /** Answers what a cell asks; undefined is the end of its input. */
+  async answer(id: number, text: string | undefined): Promise<void> {
+    const cell = this.cells.find(id);
+    if (cell !== this.#current || cell.message.inputRequest === undefined) {
+      const detail = `cell ${id} of session ${this.message.id} asks nothing now`;
+      throw new SylaError("input_not_asked", `Cannot answer: ${detail}.`);
+    }
+    cell.ask(undefined);
+    await this.#kernel?.tell({ do: "answer", ...(text === undefined ? { end: true } : { text }) });
+  }
+
+  /** Interrupts the cell that runs; those that wait behind it do not start. */
+  interrupt(reason: "call" | "timeout" = "call"): void {
+    const cell = this.#current;
+    if (cell === undefined) return;
+    if (cell.spec.continueOnError) cell.interrupted ??= reason;
+    else this.#skip();
+    cell.interrupted ??= reason;
+    if (cell.message.status === CellStatus.RUNNING) this.#signal();
+    const seconds = this.#options.config.graceMs / 1000;
+    this.#grace ??= setTimeout(() => {
+      this.#kill(`it did not heed an interrupt for ${seconds} s and was ended`);
+    }, this.#options.config.graceMs);
+  }
+
+  /** Ends a cell whose caller has left. */
+  abandon(cell: Cell): void {
+    const at = this.#waiting.indexOf(cell);
+    if (at !== -1) {
+      this.#waiting.splice(at, 1);
+      this.#finish(cell, CellStatus.SKIPPED);
+    } else if (cell === this.#current) {
+      this.interrupt();
+    }
+  }
+
+  /** Starts the interpreter anew; resolves when it can run a cell. */
+  async restart(): Promise<void> {
+    this.#assertThere();
+    if (this.message.status !== Status.RESTARTING) this.#kill("it was started anew");
+    const restarted = (this.#restarted ??= Promise.withResolvers());
+    await restarted.promise;
+    this.#assertThere();
+  }
+
+  /** Asks the interpreter about code; one that runs a cell cannot answer, one that is at a loss answers nothing. */
+  async ask(command: Command): Promise<Fields> {
+    this.#assertThere();
+    if (this.message.status !== Status.IDLE) {
+      const detail = `session ${this.message.id} runs a cell or is being started anew`;
+      throw new SylaError("session_busy", `Cannot ask the interpreter: ${detail}.`);
+    }
+    const id = (this.#lastQuestion += 1);
+    const { promise, resolve } = Promise.withResolvers<Fields>();
+    this.#questions.set(id, resolve);
+    const late = setTimeout(() => this.#askedTooMuch(id), answerMsMax);
+    try {
+      await this.#kernel?.tell({ ...command, id });
+      return await promise;
+    } finally {
+      clearTimeout(late);
+      this.#questions.delete(id);
+    }
+  }
+
+  /** Ends it; the same reason counts for what runs in it. */
+  end(reason: EndReason, message = sentences[reason]): void {
+    if (this.message.status === Status.ENDED) return;
+    const { clock, ended } = this.#options;
+    const nowMs = clock.now();
+    for (const timer of [this.#idleTimer, this.#timeout, this.#grace]) clearTimeout(timer);
+    this.message.status = Status.ENDED;
+    this.message.endReason = reason;
+    this.message.endMessage = message;
+    this.message.endedAt = timestampFromMs(nowMs);
+    this.#skip();
+    if (this.#current !== undefined) this.#die(this.#current, `The session ended. ${message}`);
+    this.#settleQuestions();
+    this.#log.appendSession(this.message);
+    this.#log.close();
+    void this.#kernel?.signal("SIGKILL");
+    this.#restarted?.resolve();
+    ended();
+  }
+
+  #assertThere(): void {
+    if (this.message.status === Status.ENDED) throw endedError(this.message);
+  }
+
+  async #start(): Promise<void> {
+    const { config, startKernel } = this.#options;
+    const kernel: Kernel = startKernel({
+      output: (stream, output) => this.#onOutput(kernel, stream, output),
+      word: (word, bytes) => this.#onWord(kernel, word, bytes),
+      lost: (bytes) => this.#onLost(kernel, bytes),
+      ended: (end) => void this.#onEnd(kernel, end),
+      room: () => this.#log.room(),
+    });
+    this.#kernel = kernel;
+    const late = setTimeout(() => void kernel.signal("SIGKILL"), config.startMs);
+    try {
+      await kernel.ready;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async #startAnew(): Promise<void> {
+    this.#killing = undefined;
+    this.message.executionCount = 0;
+    this.#become(Status.RESTARTING);
+    try {
+      await this.#start();
+    } catch (error) {
+      const detail = error instanceof SylaError ? error.message : sentences.interpreter;
+      return this.end("interpreter", detail);
+    }
+    if (this.message.status !== Status.RESTARTING) return; // it was ended meanwhile
+    this.message.restarts += 1;
+    this.#become(Status.IDLE);
+    this.#restarted?.resolve();
+    this.#restarted = undefined;
+    this.#next();
+  }
+
+  /** Lets the next cell run, if none does. */
+  #next(): void {
+    if (this.message.status === Status.BUSY && this.#current === undefined) {
+      if (this.#waiting.length === 0) this.#become(Status.IDLE);
+    }
+    if (this.message.status !== Status.IDLE && this.message.status !== Status.BUSY) return;
+    if (this.#current !== undefined) return;
+    const cell = this.#waiting.shift();
+    if (cell === undefined) return;
+    this.#current = this.#last = cell;
+    if (this.message.status === Status.IDLE) this.#become(Status.BUSY);
+    const { code, env, input, silent, timeout } = cell.spec;
+    const more = Object.keys(env).length > 0 ? { env } : {};
+    const command = { do: "run", cell: cell.message.id, code, input, silent, ...more };
+    const told = (this.#signalling ?? Promise.resolve()).then(() => this.#kernel?.tell(command));
+    told.catch((error: unknown) => this.#refused(cell, error));
+    if (timeout === undefined) return;
+    this.#timeout = setTimeout(() => this.interrupt("timeout"), durationMs(timeout));
+  }
+
+  #onOutput(kernel: Kernel, stream: "stdout" | "stderr", output: ProcessOutput): void {
+    if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
+    const cell = this.#current ?? this.#last;
+    cell?.print(stream, output);
+    this.#tell(cell, { case: stream, value: output }, bytesOf(output).length);
+  }
+
+  #onLost(kernel: Kernel, bytes: number): void {
+    if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
+    this.#tell(this.#current ?? this.#last, { case: "lostBytes", value: bytes }, 0);
+  }
+
+  #onWord(kernel: Kernel, word: Word, bytes: number): void {
+    if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
+    switch (word.kind) {
+      case "ready":
+        return;
+      case "started":
+        return this.#onStarted(this.#named(word.cell), word.count);
+      case "result":
+        return this.#onResult(word.result, bytes);
+      case "update":
+        return this.#onUpdate(word.result, bytes);
+      case "clear": {
+        const cell = this.#current ?? this.#last;
+        cell?.clear(word.wait);
+        const value = create(ClearResultsSchema, { wait: word.wait });
+        return this.#tell(cell, { case: "clear", value }, 0);
+      }
+      case "input":
+        return this.#onInput(word.request, bytes);
+      case "error":
+        return this.#onError(word.error, bytes);
+      case "ended":
+        return this.#onEnded(this.#named(word.cell), word.outcome);
+      case "reply":
+        return this.#questions.get(word.to)?.(word.body);
+    }
+  }
+
+  /** The cell that runs, which the interpreter is to mean. */
+  #named(id: number): Cell {
+    const cell = this.#current;
+    if (cell === undefined || cell.message.id !== id) {
+      throw new WordError("it spoke of a cell that does not run");
+    }
+    return cell;
+  }
+
+  #onStarted(cell: Cell, count: number | undefined): void {
+    if (cell.message.status !== CellStatus.QUEUED) throw new WordError("it started a cell twice");
+    const nowMs = this.#options.clock.now();
+    cell.start(count, nowMs);
+    if (count !== undefined) this.message.executionCount = count;
+    this.message.activeAt = timestampFromMs(nowMs);
+    this.#tell(cell, { case: "started", value: cell.outline() }, cell.spec.code.length);
+    if (cell.interrupted !== undefined) this.#signal();
+  }
+
+  #onResult(result: CellResult, bytes: number): void {
+    const cell = this.#current ?? this.#last;
+    cell?.show(result, bytes);
+    this.#tell(cell, { case: "result", value: result }, bytes);
+  }
+
+  #onUpdate(result: CellResult, bytes: number): void {
+    this.cells.update(result, bytes);
+    this.#tell(this.#current ?? this.#last, { case: "update", value: result }, bytes);
+  }
+
+  #onInput(request: InputRequest, bytes: number): void {
+    const cell = this.#current;
+    if (cell === undefined || !cell.spec.input)
+      throw new WordError("it asked where nobody answers");
+    cell.ask(request);
+    this.#tell(cell, { case: "inputRequest", value: request }, bytes);
+  }
+
+  #onError(error: CellError, bytes: number): void {
+    const cell = this.#current;
+    if (cell === undefined) throw new WordError("it told the error of no cell");
+    cell.message.error = error;
+    this.#tell(cell, { case: "error", value: error }, bytes);
+  }
+
+  #onEnded(cell: Cell, outcome: Outcome): void {
+    if (cell.message.status !== CellStatus.RUNNING) {
+      throw new WordError("it ended a cell that it had not started");
+    }
+    const statuses = {
+      ok: CellStatus.OK,
+      error: CellStatus.ERROR,
+      interrupted: cell.interrupted === undefined ? CellStatus.ERROR : CellStatus.INTERRUPTED,
+    };
+    if (outcome !== "ok" && !cell.spec.continueOnError) this.#skip();
+    this.#finish(cell, statuses[outcome]);
+    this.#next();
+  }
+
+  async #onEnd(kernel: Kernel, { reason, sandboxEnd }: KernelEnd): Promise<void> {
+    if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
+    this.#settleQuestions();
+    if (this.message.status === Status.STATUS_UNSPECIFIED) return; // #start tells
+    const sandboxMessage =
+      sandboxEnd === undefined ? undefined : `Its sandbox ended: ${sandboxEnd}`;
+    if (this.message.status === Status.RESTARTING) {
+      if (sandboxMessage !== undefined) this.end("sandbox");
+      return; // #startAnew tells
+    }
+    const why = this.#killing ?? reason;
+    if (this.#current !== undefined) {
+      this.#skip();
+      this.#die(this.#current, `The interpreter ended: ${why}. Its variables are lost.`);
+    }
+    if (sandboxMessage !== undefined) return this.end("sandbox");
+    await this.#startAnew();
+  }
+
+  /** Of a cell that was never told to the interpreter. */
+  #refused(cell: Cell, error: unknown): void {
+    if (cell !== this.#current || cell.message.status !== CellStatus.QUEUED) return;
+    const sentence =
+      error instanceof SylaError ? error.message : "The interpreter was not reached.";
+    this.#skip();
+    this.#die(cell, sentence);
+    this.#next();
+  }
+
+  #die(cell: Cell, message: string): void {
+    const error = create(CellErrorSchema, { name: "InterpreterEnded", message });
+    this.#tell(cell, { case: "error", value: error }, message.length);
+    this.#finish(cell, CellStatus.DIED, error);
+  }
+
+  #finish(cell: Cell, status: CellStatus, error?: CellError): void {
+    if (cell === this.#current) {
+      this.#current = undefined;
+      clearTimeout(this.#timeout);
+      clearTimeout(this.#grace);
+      this.#grace = undefined;
+    }
+    const nowMs = this.#options.clock.now();
+    cell.finish(status, error, nowMs);
+    this.message.activeAt = timestampFromMs(nowMs);
+    this.#tell(cell, { case: "ended", value: cell.outline() }, cell.spec.code.length);
+    this.cells.trim();
+    cell.settle();
+  }
+
+  /** Those that wait do not start. */
+  #skip(): void {
+    for (const cell of this.#waiting.splice(0)) this.#finish(cell, CellStatus.SKIPPED);
+  }
+
+  #signal(): void {
+    const signalling = this.#kernel?.signal("SIGINT").catch(() => {});
+    this.#signalling = signalling;
+    void signalling?.then(() => {
+      if (this.#signalling === signalling) this.#signalling = undefined;
+    });
+  }
+
+  #kill(why: string): void {
+    this.#killing = why;
+    void this.#kernel?.signal("SIGKILL");
+  }
+
+  #askedTooMuch(id: number): void {
+    const kernel = this.#kernel;
+    this.#signal();
+    setTimeout(() => {
+      if (kernel === this.#kernel && this.#questions.has(id))
+        this.#kill("it did not answer a question");
+    }, this.#options.config.graceMs).unref();
+  }
+
+  #settleQuestions(): void {
+    for (const resolve of this.#questions.values()) resolve({});
+  }
+
+  #become(status: Status): void {
+    this.message.status = status;
+    this.#log.appendSession(this.message);
+    clearTimeout(this.#idleTimer);
+    if (status === Status.IDLE) {
+      const { idleTimeout } = this.message;
+      const ms = idleTimeout === undefined ? this.#options.config.idleMs : durationMs(idleTimeout);
+      this.#idleTimer = setTimeout(() => this.end("idle"), ms);
+    }
+    this.#options.changed();
+  }
+
+  #tell(cell: Cell | undefined, event: SessionEventInit, bytes: number): void {
+    this.message.lastEvent = this.#log.next;
+    this.#log.append(cell?.message.id ?? 0, event, bytes);
+  }
+}
+
+/** The error of a session that is not there any more. */
+export function endedError({ id, endReason }: SessionMessage): SylaError {
+  return new SylaError("session_ended", `Cannot use session ${id}: it has ended (${endReason}).`);
+}

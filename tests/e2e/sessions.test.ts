@@ -1,0 +1,254 @@
+// Sessions: interpreters that keep their state, through the whole platform.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { post, refusal } from "../api.ts";
+import { assertHostUnchanged, observeHost } from "../host.ts";
+import { makeDataDirectory, startPlatform } from "../platform.ts";
+import { getSandbox, killSandbox, makeSandbox, shell } from "../sandbox-api.ts";
+import {
+  answer,
+  deleteSession,
+  followSession,
+  formOf,
+  getCell,
+  getSession,
+  interrupt,
+  makeSession,
+  printed,
+  restart,
+  runCell,
+  type Session,
+  sessionPath,
+  streamCell,
+  valueOf,
+  watchSession,
+} from "../session-api.ts";
+import { eventually, sharedPlatform } from "./shared.ts";
+
+const platform = sharedPlatform();
+
+async function withSession(
+  spec: object,
+  use: (session: Session) => Promise<void>,
+): Promise<Session> {
+  const session = await makeSession(platform(), spec);
+  try {
+    await use(session);
+  } finally {
+    await deleteSession(platform(), session.id);
+  }
+  return session;
+}
+
+test("a session keeps its variables from cell to cell, and its sandbox ends with it", async () => {
+  const before = await observeHost(platform());
+  const { sandbox, id } = await withSession({ language: "python" }, async (session) => {
+    assert.deepEqual(
+      [session.status, session.directory, session.ownsSandbox],
+      ["IDLE", "/work", true],
+    );
+    const first = await runCell(platform(), session.id, "x = 20\nprint('set')");
+    assert.deepEqual([first.status, first.stdout, first.results], ["OK", "set\n", []]);
+    const second = await runCell(platform(), session.id, "x * 2 + 2");
+    assert.deepEqual([second.executionCount, valueOf(second)], [2, "42"]);
+    assert.equal((await getSession(platform(), session.id)).executionCount, 2);
+  });
+  const ended = await getSession(platform(), id);
+  assert.deepEqual([ended.status, ended.endReason], ["ENDED", "deleted"]);
+  assert.equal((await getSandbox(platform(), sandbox)).status, "ENDED");
+  await refusal(
+    await post(platform(), sessionPath(id, "/cells:run"), { code: "1" }),
+    410,
+    "session_ended",
+  );
+  await assertHostUnchanged(platform(), before);
+});
+
+test("a session lives in a sandbox that is there, in a folder and with variables of its own", async () => {
+  const sandbox = await makeSandbox(platform(), { language: "python", env: { A: "sandbox" } });
+  await shell(platform(), sandbox.id, "mkdir -p deep && echo 'value = 7' > deep/own.py");
+  const spec = { sandbox: sandbox.id, directory: "/work/deep", env: { B: "session" } };
+  await withSession(spec, async ({ id, ownsSandbox }) => {
+    assert.equal(ownsSandbox, false);
+    const code = "import os, own; [own.value, os.getcwd(), os.environ['A'], os.environ['B']]";
+    assert.equal(
+      valueOf(await runCell(platform(), id, code)),
+      "[7, '/work/deep', 'sandbox', 'session']",
+    );
+    const env = { C: "cell" };
+    assert.equal(valueOf(await runCell(platform(), id, "os.environ.get('C')", { env })), "'cell'");
+    assert.equal(valueOf(await runCell(platform(), id, "os.environ.get('C') is None")), "True");
+  });
+  assert.equal((await getSandbox(platform(), sandbox.id)).status, "RUNNING");
+  const { id } = await makeSession(platform(), { sandbox: sandbox.id });
+  await killSandbox(platform(), sandbox.id);
+  await eventually("the session has ended with its sandbox", async () => {
+    const { status, endReason } = await getSession(platform(), id);
+    return status === "ENDED" && endReason === "sandbox";
+  });
+});
+
+test("a cell's events tell its code, output, results and error in order, without gaps", async () => {
+  await withSession({}, async ({ id }) => {
+    const code = "print('one')\ndisplay({'text/html': '<b>'})\nprint('two')\n1 / 0";
+    const events = await followSession(await streamCell(platform(), id, code));
+    const kinds = events.map((event) =>
+      Object.keys(event).filter((key) => !["number", "time", "cell"].includes(key)),
+    );
+    assert.deepEqual(kinds.flat(), [
+      ...["queued", "started", "stdout", "result", "stdout", "error", "ended"],
+    ]);
+    assert.equal(printed(events), "one\ntwo\n");
+    assert.equal(formOf(events[3]?.result, "text/html"), "<b>");
+    const { name, message, traceback } = events[5]?.error ?? assert.fail("an error");
+    assert.deepEqual([name, message], ["ZeroDivisionError", "division by zero"]);
+    assert.ok(
+      traceback.some((line) => line.includes("<cell 1>")) &&
+        !traceback.some((line) => line.includes("kernel")),
+    );
+    assert.equal(events.at(-1)?.ended?.status, "ERROR");
+    const whole = await getCell(platform(), id, 1);
+    assert.deepEqual(
+      [whole.status, whole.stdout, whole.error?.name],
+      ["ERROR", "one\ntwo\n", name],
+    );
+  });
+});
+
+test("input() is answered over the stream, and is an error where nobody answers", async () => {
+  await withSession({}, async ({ id }) => {
+    const code =
+      "import getpass\nname = input('Name? ')\nsecret = getpass.getpass('Secret? ')\n[name, secret]";
+    const prompts: unknown[] = [];
+    const response = await streamCell(platform(), id, code, { input: true });
+    const events = await followSession(response, async ({ inputRequest, cell }) => {
+      if (inputRequest === undefined) return;
+      prompts.push(inputRequest);
+      assert.deepEqual((await getCell(platform(), id, cell)).inputRequest, inputRequest);
+      await answer(platform(), id, cell, { text: `answer ${prompts.length}` });
+    });
+    assert.deepEqual(prompts, [
+      { prompt: "Name? ", password: false },
+      { prompt: "Secret? ", password: true },
+    ]);
+    assert.equal(formOf(events.find(({ result }) => result)?.result), "['answer 1', 'answer 2']");
+    const none = await runCell(platform(), id, "input()");
+    assert.deepEqual([none.status, none.error?.name], ["ERROR", "EOFError"]);
+    await refusal(
+      await post(platform(), sessionPath(id, "/cells/2:answer"), { text: "late" }),
+      409,
+      "input_not_asked",
+    );
+  });
+});
+
+for (const code of [
+  "while True: pass",
+  "import time; time.sleep(1000)",
+  "import re; re.match(r'(a+)+$', 'a' * 40 + 'b')",
+  "input('> ')",
+  "import asyncio; await asyncio.sleep(1000)",
+  "import subprocess; subprocess.run(['sleep', '1000'])",
+]) {
+  test(`an interrupt ends \`${code}\` and keeps the variables`, async () => {
+    await withSession({}, async ({ id }) => {
+      await runCell(platform(), id, "kept = 'still here'");
+      const response = await streamCell(platform(), id, code, { input: true });
+      const behind = runCell(platform(), id, "kept = 'gone'");
+      const events = await followSession(response, async ({ started, inputRequest }) => {
+        const waits = code.startsWith("input") ? inputRequest : started;
+        if (waits !== undefined) await interrupt(platform(), id);
+      });
+      assert.equal(events.at(-1)?.ended?.status, "INTERRUPTED");
+      assert.equal(events.find(({ error }) => error)?.error?.name, "KeyboardInterrupt");
+      assert.ok(["SKIPPED", "OK"].includes((await behind).status));
+      const { status } = await behind;
+      const after = await runCell(platform(), id, "kept");
+      assert.equal(valueOf(after), status === "SKIPPED" ? "'still here'" : "'gone'");
+      assert.equal((await getSession(platform(), id)).restarts, 0);
+    });
+  });
+}
+
+test("what does not heed an interrupt is ended, and it is told what is lost", async () => {
+  await withSession({}, async ({ id }) => {
+    await runCell(platform(), id, "lost = 1\nopen('file', 'w').write('stays')");
+    const cell = await runCell(platform(), id, "sum(range(10**12))", { timeout: "0.2s" });
+    assert.deepEqual([cell.status, cell.error?.name], ["DIED", "InterpreterEnded"]);
+    assert.match(cell.error?.message ?? "", /did not heed an interrupt.*variables are lost/);
+    const after = await runCell(platform(), id, "'lost' in globals(), open('file').read()");
+    assert.deepEqual([valueOf(after), after.executionCount], ["(False, 'stays')", 1]);
+    assert.equal((await getSession(platform(), id)).restarts, 1);
+  });
+});
+
+test("an interrupt between cells does nothing, and restart forgets variables and keeps files", async () => {
+  await withSession({}, async ({ id }) => {
+    await runCell(platform(), id, "x = 1\nopen('file', 'w').write('stays')");
+    await interrupt(platform(), id);
+    assert.equal(valueOf(await runCell(platform(), id, "x")), "1");
+    const { status, restarts, executionCount } = await restart(platform(), id);
+    assert.deepEqual([status, restarts, executionCount], ["IDLE", 1, 0]);
+    assert.equal(
+      valueOf(await runCell(platform(), id, "'x' in globals(), open('file').read()")),
+      "(False, 'stays')",
+    );
+  });
+});
+
+test("exit() is an error of its cell, and an interpreter that ends is started anew", async () => {
+  await withSession({}, async ({ id }) => {
+    const exited = await runCell(platform(), id, "y = 5\nexit(3)");
+    assert.deepEqual(
+      [exited.status, exited.error?.name, exited.error?.message],
+      ["ERROR", "SystemExit", "3"],
+    );
+    assert.equal(valueOf(await runCell(platform(), id, "y")), "5");
+    const died = await runCell(
+      platform(),
+      id,
+      "print('last words', flush=True)\nimport os\nos._exit(7)",
+    );
+    assert.deepEqual([died.status, died.stdout], ["DIED", "last words\n"]);
+    assert.match(died.error?.message ?? "", /exited with 7/);
+    assert.equal(valueOf(await runCell(platform(), id, "'y' in globals()")), "False");
+  });
+});
+
+test("a client that goes away comes back to the running cell and misses nothing; others watch beside it", async () => {
+  await withSession({}, async ({ id }) => {
+    const code = "import time\nfor n in range(60):\n  print('line', n)\n  time.sleep(0.02)";
+    const beside = followSession(
+      await watchSession(platform(), id, -1),
+      ({ ended }) => ended !== undefined,
+    );
+    const seen = await followSession(await streamCell(platform(), id, code), (event) => {
+      return event.stdout?.text?.includes("line 9\n") === true;
+    });
+    const last = seen.at(-1) ?? assert.fail("events");
+    const rest = await followSession(await watchSession(platform(), id, last.number, last.cell));
+    const all = [...seen, ...rest];
+    assert.equal(printed(all), Array.from({ length: 60 }, (_, n) => `line ${n}\n`).join(""));
+    assert.equal(all.at(-1)?.ended?.status, "OK");
+    assert.equal(printed(await beside), printed(all));
+  });
+});
+
+test("a session that nobody uses ends, and one whose platform was killed is LOST", async () => {
+  const { id } = await makeSession(platform(), { idleTimeout: "0.3s" });
+  await eventually("it has ended", async () => {
+    const { status, endReason } = await getSession(platform(), id);
+    return status === "ENDED" && endReason === "idle";
+  });
+  const data = makeDataDirectory();
+  const first = await startPlatform({ data });
+  const lost = await makeSession(first);
+  await first.kill();
+  const second = await startPlatform({ data });
+  try {
+    const { status, endReason } = await getSession(second, lost.id);
+    assert.deepEqual([status, endReason], ["LOST", "lost"]);
+  } finally {
+    await second.stop();
+  }
+});
