@@ -199,6 +199,22 @@ export const catalogue = {
     title: "The file is larger than one answer holds",
     retryable: false,
   },
+  invalid_archive: {
+    status: "invalid_argument",
+    title: "The archive is damaged, or holds what is not unpacked",
+    retryable: false,
+  },
+  presigned_refused: {
+    status: "permission_denied",
+    title: "The address is not good for this, or not any more",
+    retryable: false,
+  },
+  invalid_range: {
+    status: "out_of_range",
+    title: "There is nothing in this range",
+    retryable: false,
+    http: 416,
+  },
   sandbox_disk_full: {
     status: "resource_exhausted",
     title: "The sandbox's disk is full",

@@ -12,6 +12,7 @@ import {
 } from "./openapi-schema.ts";
 import { isRequired } from "./openapi-rules.ts";
 import { problemType } from "./problem.ts";
+import { rangeField, rawRequestField, rawResponseField } from "./raw.ts";
 import type { RestRoute } from "./routes.ts";
 import { isTextual } from "./transcode.ts";
 
@@ -78,6 +79,7 @@ function operation(route: RestRoute, id: string, schemas: Schemas): JsonObject {
   const [summary = desc.name] = (comment ?? desc.name).split(/(?<=\.)\s/, 1);
   const parameters = [...pathParameters(route, schemas), ...queryParameters(route, schemas)];
   if (policy.resumeField !== undefined) parameters.push(resumeParameter());
+  if (isRawPart(route)) parameters.push(rangeParameter());
   const body = requestBody(route, schemas);
   return {
     operationId: id,
@@ -137,9 +139,31 @@ function resumeParameter(): JsonObject {
   };
 }
 
-function requestBody({ method, binding }: RestRoute, schemas: Schemas): JsonObject | undefined {
+function isRawPart(route: RestRoute): boolean {
+  return rawResponseField(route) !== undefined && rangeField(route.method) !== undefined;
+}
+
+function rangeParameter(): JsonObject {
+  return {
+    name: "Range",
+    in: "header",
+    description: "One range of bytes, for example `bytes=0-1023`; the answer is then 206.",
+    schema: { type: "string" },
+  };
+}
+
+// OpenAPI 3.1 says of bytes as they are nothing but their media type.
+function bytesContent(description: string): JsonObject {
+  return { "application/octet-stream": { schema: { description } } };
+}
+
+function requestBody(route: RestRoute, schemas: Schemas): JsonObject | undefined {
+  const { method, binding } = route;
   const { body, captured, input } = binding;
   if (body.kind === "none") return undefined;
+  if (rawRequestField(route) !== undefined) {
+    return { required: true, content: bytesContent("The bytes as they are, of any number.") };
+  }
   const rest = input.fields.filter((field) => !captured.some((way) => way[0] === field));
   if (body.kind === "all" && rest.length === 0) return undefined;
   const whole = rest.length === input.fields.length;
@@ -174,13 +198,16 @@ function responses(route: RestRoute, schemas: Schemas): JsonObject {
     [status]: {
       description: schemas.comments[desc.output.typeName] ?? desc.output.name,
       ...(policy.location === undefined ? {} : { headers: location }),
-      content:
-        route.method.unary === undefined
-          ? streamContent(route, schemas)
-          : answerContent(route, schemas),
+      content: contentOf(route, schemas),
     },
     default: { $ref: "#/components/responses/Problem" },
   };
+}
+
+function contentOf(route: RestRoute, schemas: Schemas): JsonObject {
+  if (rawResponseField(route) !== undefined) return bytesContent("The bytes as they are.");
+  const isOne = route.method.unary !== undefined || rawRequestField(route) !== undefined;
+  return isOne ? answerContent(route, schemas) : streamContent(route, schemas);
 }
 
 function answerContent({ method, responseField }: RestRoute, schemas: Schemas): JsonObject {

@@ -2,7 +2,7 @@
 // the answer. Handlers answer on Node's own response (`hijack`), since all that Fastify would add after them
 // (serialisers, hooks, header objects) is done here or not needed.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Message } from "@bufbuild/protobuf";
+import type { DescField, JsonValue, Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import type { CallContext } from "@syla/kit/call";
 import { SylaError, toSylaError } from "@syla/kit/error";
@@ -11,6 +11,15 @@ import { type AnswerRules, contextHeaders, pathOf, sendAnswer, sendProblem } fro
 import { readJson } from "./body.ts";
 import { openContext, parseTimeout } from "./context.ts";
 import { answerWriter, fieldWriter, type Writer } from "./json.ts";
+import {
+  rangeField,
+  rawRequestField,
+  rawRequests,
+  rawResponseField,
+  refusePacked,
+  requestedRange,
+  sendRaw,
+} from "./raw.ts";
 import { groupRoutes, type HttpVerb, type RestRoute, type RouteGroup, verbOf } from "./routes.ts";
 import { resumeFrom, sendStream, streamFormats, type StreamRules } from "./sse.ts";
 import { type Resume, transcode } from "./transcode.ts";
@@ -155,7 +164,7 @@ function parseQuery(query: unknown): Readonly<Record<string, string | readonly s
 function routeHandler(route: RestRoute, deps: RestDeps): Handler {
   const { body } = route.binding;
   const bodyField = body.kind === "field" ? body.field.jsonName : undefined;
-  const call = route.method.unary === undefined ? streamCall(route, deps) : unaryCall(route, deps);
+  const call = callOf(route, deps);
   return (request, response, captures) => {
     const context = openContext(request.raw, response, "rest");
     call({ request, response, captures, context }).catch((thrown: unknown) => {
@@ -164,6 +173,14 @@ function routeHandler(route: RestRoute, deps: RestDeps): Handler {
       sendProblem(request.raw, response, error, { context, bodyField }, deps.answers);
     });
   };
+}
+
+function callOf(route: RestRoute, deps: RestDeps): Call {
+  const uploaded = rawRequestField(route);
+  if (uploaded !== undefined) return uploadCall(uploaded, route, deps);
+  const downloaded = rawResponseField(route);
+  if (downloaded !== undefined) return downloadCall(downloaded, route, deps);
+  return route.method.unary === undefined ? streamCall(route, deps) : unaryCall(route, deps);
 }
 
 /** One HTTP request to a route. */
@@ -179,19 +196,18 @@ type Call = (incoming: Incoming) => Promise<void>;
 
 const headersOfJson: readonly string[] = ["Cache-Control", "no-store"];
 
-function unaryCall(route: RestRoute, deps: RestDeps): Call {
-  const { unary, policy, desc } = route.method;
+type Answering = (incoming: Incoming, answer: Message) => void;
+
+// Writes the one answer of a call.
+function answering(route: RestRoute, deps: RestDeps): Answering {
+  const { policy, desc } = route.method;
   const write: Writer =
     route.responseField === undefined
       ? answerWriter(desc.output)
       : fieldWriter(route.responseField);
   const locate = policy.location === undefined ? undefined : locationOf(policy.location);
   const status = locate === undefined ? 200 : 201;
-  return async (incoming) => {
-    const { request, response, context } = incoming;
-    const message = await readRequest(route, incoming, deps);
-    if (unary === undefined) return;
-    const answer = await unary(message, context);
+  return ({ request, response, context }, answer) => {
     const headers = contextHeaders(context);
     headers.push(...headersOfJson);
     if (locate !== undefined) headers.push("Location", locate(route, answer));
@@ -205,15 +221,67 @@ function unaryCall(route: RestRoute, deps: RestDeps): Call {
   };
 }
 
+function unaryCall(route: RestRoute, deps: RestDeps): Call {
+  const { unary } = route.method;
+  const answerTo = answering(route, deps);
+  return async (incoming) => {
+    const message = await readRequest(route, incoming, deps);
+    if (unary !== undefined) answerTo(incoming, await unary(message, incoming.context));
+  };
+}
+
+// The body goes to the method as it comes; what is left of it when that has answered is dropped, so that its sender
+// gets to read the answer.
+function uploadCall(field: DescField, route: RestRoute, deps: RestDeps): Call {
+  const { stream } = route.method;
+  const answerTo = answering(route, deps);
+  return async (incoming) => {
+    const { context } = incoming;
+    const request = incoming.request.raw;
+    try {
+      refusePacked(request);
+      const message = readHead(route, incoming, undefined);
+      const answers = stream?.(rawRequests(field, message, request), context) ?? [];
+      for await (const answer of answers) answerTo(incoming, answer);
+    } finally {
+      request.resume();
+    }
+  };
+}
+
+function downloadCall(field: DescField, route: RestRoute, deps: RestDeps): Call {
+  const range = rangeField(route.method);
+  const { answers, streams } = deps;
+  return async (incoming) => {
+    const { response, context } = incoming;
+    const request = incoming.request.raw;
+    const message = await readRequest(route, incoming, deps);
+    const part = range === undefined ? undefined : requestedRange(request);
+    if (range !== undefined && part !== undefined) {
+      Object.assign(message, { [range.localName]: part });
+    }
+    const { streamStallMs } = streams;
+    await sendRaw(
+      field,
+      { route, message, context, request, response },
+      { answers, streamStallMs },
+    );
+  };
+}
+
 // Reads a request into a message, and its caller's deadline into the context.
-async function readRequest(
+async function readRequest(route: RestRoute, incoming: Incoming, deps: RestDeps): Promise<Message> {
+  const body = await readJson(incoming.request.raw, deps.bodyBytesMax);
+  return readHead(route, incoming, body);
+}
+
+function readHead(
   { binding }: RestRoute,
   { request, captures, context, resume }: Incoming,
-  deps: RestDeps,
-): Promise<Message> {
+  body: JsonValue | undefined,
+): Message {
   const timeoutMs = parseTimeout(request.raw.headers);
   if (timeoutMs !== undefined) context.deadline = Date.now() + timeoutMs;
-  const body = await readJson(request.raw, deps.bodyBytesMax);
   return transcode(binding, { captures, query: parseQuery(request.query), body, resume });
 }
 

@@ -175,9 +175,11 @@ export class Platform {
   async #keepSandboxes(): Promise<void> {
     const database = present(this.#database, "the database");
     const { instanceRenewMs, instanceDeadMs } = this.#options.configuration.execution;
+    const keys = await database.schema("platform");
     this.#kept = await this.sandbox.keep({
       database,
-      key: await installationKey(await database.schema("platform"), "page_token"),
+      key: await installationKey(keys, "page_token"),
+      presignKey: await installationKey(keys, "presigned_file"),
       clock: systemClock,
       renewMs: instanceRenewMs,
       deadMs: instanceDeadMs,

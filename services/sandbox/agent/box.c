@@ -8,11 +8,13 @@
  *
  *   stat PATH...             an ENTRY for each, of a link itself
  *   list PATH DEPTH MAX      an ENTRY for each below it, parents first
- *   read PATH MAX            an ENTRY and what is in it
- *   write                    takes ENTRIES and what is in them, answers an ENTRY for each
+ *   read PATH MAX START      an ENTRY and what is in it, from a place on; a negative one is from the end
+ *   write 0|1                takes ENTRIES and what is in them, answers an ENTRY for each; 1 stops at the first fault
  *   mkdir PATH               with its parents
  *   move FROM TO
  *   remove PATH              with all below it
+ *   pack PATH MAX            what is below a folder (pack.c)
+ *   unpack PATH              the same back
  *   watch PATH 0|1           CHANGES in it, or in all below it, until it is ended (watch.c)
  *
  * All little-endian; `str` is u32 length and bytes.
@@ -59,7 +61,7 @@ void put_error(int error, const char *path) {
   put_string(path);
 }
 
-static void put_entry(const char *path, const struct stat *s) {
+void put_entry(const char *shown, const char *path, const struct stat *s) {
   char target[PATH_MAX];
   ssize_t length = S_ISLNK(s->st_mode) ? readlink(path, target, sizeof target - 1) : 0;
   target[length > 0 ? length : 0] = 0;
@@ -70,7 +72,7 @@ static void put_entry(const char *path, const struct stat *s) {
   put_u32(s->st_mode & 07777);
   put_u64((uint64_t)s->st_size);
   put_u64((uint64_t)s->st_mtim.tv_sec * 1000000000u + (uint64_t)s->st_mtim.tv_nsec);
-  put_string(path);
+  put_string(shown);
   put_string(target);
 }
 
@@ -80,7 +82,7 @@ static bool put_stat(const char *path) {
     put_error(errno, path);
     return false;
   }
-  put_entry(path, &s);
+  put_entry(path, path, &s);
   return true;
 }
 
@@ -89,7 +91,7 @@ static bool put_stat(const char *path) {
 /* What is done with each thing below a folder; answers whether to go on. */
 typedef bool (*visit)(const char *path, const struct stat *s);
 
-static uint64_t left; /* entries or bytes that may still be told */
+static uint64_t left; /* entries that may still be told */
 
 /* By name and not by descriptor: a tenant that bends the path meanwhile is shown its own files. */
 static bool walk(char *path, int depth, visit visits) {
@@ -120,27 +122,18 @@ static bool tell_entry(const char *path, const struct stat *s) {
     put_error(E2BIG, path);
     return false;
   }
-  put_entry(path, s);
+  put_entry(path, path, s);
   return true;
 }
 
-static void tell_content(const char *path, const struct stat *s) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0) return put_error(errno, path);
-  put_entry(path, s);
-  while (fd >= 0) {
-    size_t most = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
-    ssize_t n = most == 0 ? 0 : read(fd, piece, most);
-    if (n < 0) put_u32(PIECE_BROKEN);
-    if (n > 0) {
-      put_u32((uint32_t)n);
-      put(piece, (size_t)n);
-      left -= (uint64_t)n;
-      continue;
-    }
-    if (n == 0) put_u32(0);
-    close(fd);
-    fd = -1;
+void put_content(int fd, uint64_t most) {
+  for (;;) {
+    ssize_t n = most == 0 ? 0 : read(fd, piece, most < PIECE_BYTES ? (size_t)most : PIECE_BYTES);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return put_u32(n < 0 ? PIECE_BROKEN : 0);
+    put_u32((uint32_t)n);
+    put(piece, (size_t)n);
+    most -= (uint64_t)n;
   }
 }
 
@@ -153,18 +146,25 @@ static void list(const char *path, const char *depth, const char *most) {
 }
 
 /* The file that a link leads to, as who opens it gets it. */
-static void read_all(const char *path, const char *most) {
+static void read_all(const char *path, const char *most, const char *from) {
   char at[PATH_MAX];
   struct stat s;
-  left = number_of(most);
   if (realpath(path, at) == NULL || lstat(at, &s) != 0) return put_error(errno, path);
-  if (S_ISREG(s.st_mode)) tell_content(at, &s);
-  else put_error(S_ISDIR(s.st_mode) ? EISDIR : EINVAL, path);
+  if (!S_ISREG(s.st_mode)) return put_error(S_ISDIR(s.st_mode) ? EISDIR : EINVAL, path);
+  int fd = open(at, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return put_error(errno, path);
+  if (fstat(fd, &s) != 0) return put_error(errno, path);
+  long long start = strtoll(from, NULL, 10);
+  if (start < 0) start = start + s.st_size < 0 ? 0 : start + s.st_size;
+  if (start > 0) lseek(fd, start, SEEK_SET);
+  put_entry(at, at, &s);
+  put_content(fd, number_of(most));
+  close(fd);
 }
 
 /* ---- changing ---- */
 
-static int make_folders(const char *path, mode_t mode) {
+int make_folders(const char *path, mode_t mode) {
   char at[PATH_MAX];
   struct stat s;
   snprintf(at, sizeof at, "%s", path);
@@ -179,7 +179,7 @@ static int make_folders(const char *path, mode_t mode) {
   return -1;
 }
 
-static int make_parents(const char *path) {
+int make_parents(const char *path) {
   char at[PATH_MAX];
   snprintf(at, sizeof at, "%s", path);
   char *slash = strrchr(at, '/');
@@ -205,34 +205,34 @@ static bool remove_one(const char *path, const struct stat *s) {
   return true;
 }
 
-static void take_bytes(void *bytes, size_t length) {
+void take_bytes(void *bytes, size_t length) {
   if (length > 0 && fread(bytes, 1, length, stdin) != length) exit(1); /* the host has left */
 }
 
-static uint32_t take_u32(void) {
+uint32_t take_u32(void) {
   uint32_t value;
   take_bytes(&value, sizeof value);
   return value;
 }
 
-static void take_path(char path[PATH_MAX]) {
+void take_path(char path[PATH_MAX]) {
   uint32_t length = take_u32();
   if (length == 0 || length >= PATH_MAX) exit(2);
   take_bytes(path, length);
   path[length] = 0;
 }
 
-/* All pieces are taken, whatever becomes of the file. */
-static int take_content(int fd) {
-  int error = 0;
+int take_content(int fd, bool stops) {
+  int error = fd < 0 ? EBADF : 0;
   for (;;) {
+    if (stops && error != 0) return error;
     uint32_t length = take_u32();
     if (length == 0) return error;
     if (length == PIECE_BROKEN) return ECANCELED;
     if (length > PIECE_BYTES) exit(2);
     take_bytes(piece, length);
     for (size_t from = 0; from < length && error == 0;) {
-      ssize_t n = fd < 0 ? -1 : write(fd, piece + from, length - from);
+      ssize_t n = write(fd, piece + from, length - from);
       if (n < 0 && errno != EINTR) error = errno;
       if (n > 0) from += (size_t)n;
     }
@@ -240,7 +240,7 @@ static int take_content(int fd) {
 }
 
 /* Whole or not at all: what has the name already is replaced when the last byte is there. */
-static int write_file_at(const char *path, mode_t mode) {
+static int write_file_at(const char *path, mode_t mode, bool stops) {
   char target[PATH_MAX], beside[PATH_MAX + 16];
   struct stat s;
   bool is_there = realpath(path, target) != NULL;
@@ -253,7 +253,7 @@ static int write_file_at(const char *path, mode_t mode) {
   snprintf(beside, sizeof beside, "%s.XXXXXX", target);
   int fd = error == 0 ? mkostemp(beside, O_CLOEXEC) : -1;
   if (error == 0 && fd < 0) error = errno;
-  int failed = take_content(fd);
+  int failed = take_content(fd, stops);
   if (error == 0) error = failed;
   if (error == 0 && fchmod(fd, mode == 0 ? 0644 : mode) != 0) error = errno;
   if (error == 0 && rename(beside, target) != 0) error = errno;
@@ -269,19 +269,20 @@ static int write_link_at(const char *path) {
   return symlink(target, path) == 0 ? 0 : errno;
 }
 
-static void write_all(void) {
+static void write_all(bool stops) {
   for (int type; (type = getchar()) != 0;) {
     char path[PATH_MAX];
     if (type == EOF) exit(1);
     mode_t mode = take_u32() & 0777;
     take_path(path);
     int error = EINVAL;
-    if (type == 'f') error = write_file_at(path, mode);
+    if (type == 'f') error = write_file_at(path, mode, stops);
     else if (type == 'd') error = make_folders(path, mode == 0 ? 0755 : mode) == 0 ? 0 : errno;
     else if (type == 'l') error = write_link_at(path);
     else exit(2);
     if (error != 0) put_error(error, path);
     else put_stat(path);
+    if (error != 0 && stops) return;
   }
 }
 
@@ -299,10 +300,14 @@ int box_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) put_stat(argv[i]);
   } else if (strcmp(operation, "list") == 0 && argc == 4) {
     list(argv[1], argv[2], argv[3]);
-  } else if (strcmp(operation, "read") == 0 && argc == 3) {
-    read_all(argv[1], argv[2]);
-  } else if (strcmp(operation, "write") == 0) {
-    write_all();
+  } else if (strcmp(operation, "read") == 0 && argc == 4) {
+    read_all(argv[1], argv[2], argv[3]);
+  } else if (strcmp(operation, "write") == 0 && argc == 2) {
+    write_all(strcmp(argv[1], "1") == 0);
+  } else if (strcmp(operation, "pack") == 0 && argc == 3) {
+    pack(argv[1], argv[2]);
+  } else if (strcmp(operation, "unpack") == 0 && argc == 2) {
+    unpack(argv[1]);
   } else if (strcmp(operation, "mkdir") == 0 && argc == 2) {
     if (make_folders(argv[1], 0755) != 0) put_error(errno, argv[1]);
     else put_stat(argv[1]);

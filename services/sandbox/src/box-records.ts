@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import type { Channel, ChannelListener } from "./channels.ts";
 import { windowed } from "./channels.ts";
 import type { Output } from "./keep-frames.ts";
+import type { ArchiveEntry } from "./tar-header.ts";
 
 const windowBytes = 512 * 1024;
 const pathBytesMax = 4096;
@@ -103,6 +104,20 @@ export class Records implements ChannelListener {
     };
   }
 
+  /** The same of a part of an archive; but for what is in a file, which is read next. */
+  async packed(kind: string): Promise<Omit<ArchiveEntry, "content">> {
+    const type = lookUp(entryTypes, kind);
+    if (type === "other") throw wrong();
+    const head = await this.#take(20);
+    const path = Buffer.from(await this.#bytesOf());
+    return {
+      ...{ type, path, mode: head.readUInt32LE(0) & 0o777 },
+      sizeBytes: Number(head.readBigUInt64LE(4)),
+      mtimeSeconds: Math.floor(Number(head.readBigInt64LE(12)) / 1e9),
+      target: Buffer.from(await this.#bytesOf()),
+    };
+  }
+
   async error(): Promise<FileError> {
     const errno = (await this.#take(4)).readUInt32LE(0);
     return new FileError(errno, await this.#text());
@@ -128,9 +143,13 @@ export class Records implements ChannelListener {
   }
 
   async #text(): Promise<string> {
+    return (await this.#bytesOf()).toString("utf8");
+  }
+
+  async #bytesOf(): Promise<Buffer> {
     const length = (await this.#take(4)).readUInt32LE(0);
     if (length > pathBytesMax) throw wrong();
-    return (await this.#take(length)).toString("utf8");
+    return this.#take(length);
   }
 
   async #take(length: number): Promise<Buffer> {

@@ -2,17 +2,11 @@
 // tenant's is ever followed by the host, and what a transfer takes is charged to the tenant.
 import { constants } from "node:os";
 import { type Change, type Entry, FileError, Records } from "./box-records.ts";
-import { type Channel, type ChannelListener, InputClosedError } from "./channels.ts";
+import { type NewFile, sendFiles, sendParts, type UnpackStep } from "./box-send.ts";
+import type { Channel, ChannelListener } from "./channels.ts";
+import type { ArchiveEntry } from "./tar-header.ts";
 
 export { type Change, type Entry, FileError } from "./box-records.ts";
-
-/** What is to be written. */
-export interface NewFile {
-  readonly path: string;
-  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
-  /** 0 leaves those of the file that is replaced. */
-  readonly mode: number;
-}
 
 export interface Listing {
   readonly entries: readonly Entry[];
@@ -23,10 +17,13 @@ export interface Listing {
 export interface FileRead {
   readonly entry: Entry;
   readonly content: AsyncIterable<Buffer>;
+  /** Ends it early. */
+  close(): void;
 }
 
 const program = "/init";
-const pieceBytesMax = 65_536;
+/** What has to be tidied up when a transfer is broken off takes no longer. */
+const tidyMsMax = 2000;
 
 /** Starts `box` in the jail. */
 export type StartBox = (
@@ -61,14 +58,19 @@ export class Box {
     return { entries: entries.toSorted((a, b) => (a.path < b.path ? -1 : 1)), truncated };
   }
 
-  /** A file's bytes; `content` is to be read to its end or given up by `return`. */
-  async read(path: string, bytesMax: number): Promise<FileRead> {
-    const { records, channel } = this.#open(["read", path, String(bytesMax)], false);
+  /**
+   * A file's bytes from a place on, which when negative is counted from the end; `content` is to be read to its end or
+   * closed.
+   */
+  async read(path: string, bytesMax: number, start = 0): Promise<FileRead> {
+    const argv = ["read", path, String(bytesMax), String(start)];
+    const { records, channel } = this.#open(argv, false);
     try {
       const kind = await records.kind();
       if (kind === "e") throw await records.error();
       const entry = await records.entry(kind ?? "");
-      return { entry, content: ended(records.content(path), channel) };
+      const content = ended(records.content(path), channel);
+      return { entry, content, close: () => end(channel) };
     } catch (error) {
       end(channel);
       throw error;
@@ -77,21 +79,53 @@ export class Box {
 
   /** Each is written whole or not at all; the first that cannot be is thrown when all were tried. */
   async write(files: readonly NewFile[]): Promise<Entry[]> {
-    const { records, channel } = this.#open(["write"], true);
+    const entries: Entry[] = [];
+    let failed: FileError | undefined;
+    const send = (channel: Channel) => sendFiles(channel, files);
+    await this.#send(["write", "0"], send, async (records, kind) => {
+      if (kind === "e") failed ??= await records.error();
+      else entries.push(await records.entry(kind));
+    });
+    if (failed !== undefined) throw failed;
+    return entries;
+  }
+
+  /** Writes one file that comes bit by bit, and takes no more of it when it cannot be written. */
+  async writeLarge(file: NewFile): Promise<Entry> {
+    let written: Entry | undefined;
+    const send = (channel: Channel) => sendFiles(channel, [file]);
+    await this.#send(["write", "1"], send, async (records, kind) => {
+      if (kind === "e") throw await records.error();
+      written = await records.entry(kind);
+    });
+    if (written === undefined) throw new FileError(constants.errno.EPROTO, file.path);
+    return written;
+  }
+
+  /** What is below a folder, parents first; each with its content, which is to be read before the next. */
+  async *pack(path: string, entriesMax: number): AsyncGenerator<ArchiveEntry> {
+    const { records, channel } = this.#open(["pack", path, String(entriesMax)], false);
     try {
-      const sent = sendFiles(channel, files);
-      const entries: Entry[] = [];
-      let failed: FileError | undefined;
-      const heard = each(records, async (kind) => {
-        if (kind === "e") failed ??= await records.error();
-        else entries.push(await records.entry(kind));
-      });
-      await Promise.all([sent, heard]);
-      if (failed !== undefined) throw failed;
-      return entries;
+      for (let kind = await records.kind(); kind !== undefined; kind = await records.kind()) {
+        if (kind === "e") throw below(path, await records.error());
+        const entry = await records.packed(kind);
+        const content =
+          entry.type === "file"
+            ? records.content(`${path}/${entry.path.toString("utf8")}`)
+            : none();
+        yield { ...entry, content };
+      }
     } finally {
       end(channel);
     }
+  }
+
+  /** Makes below a folder what these steps say, and takes no more of them when it cannot. */
+  async unpack(path: string, steps: AsyncIterable<UnpackStep>): Promise<void> {
+    const send = (channel: Channel) => sendParts(channel, steps);
+    await this.#send(["unpack", path], send, async (records) => {
+      throw below(path, await records.error());
+    });
   }
 
   /** With those above it. */
@@ -150,6 +184,31 @@ export class Box {
     }
   }
 
+  /** What is sent fails first, and what it answers to that is of no matter. */
+  async #send(
+    argv: readonly string[],
+    send: (channel: Channel) => Promise<void>,
+    take: (records: Records, kind: string) => Promise<void>,
+  ): Promise<void> {
+    const { records, channel } = this.#open(argv, true);
+    let failed: { readonly thrown: unknown } | undefined;
+    let tidying: NodeJS.Timeout | undefined;
+    const sent = send(channel).catch((thrown: unknown) => {
+      failed = { thrown };
+      tidying = setTimeout(() => end(channel), tidyMsMax);
+    });
+    try {
+      await each(records, (kind) => take(records, kind));
+      await sent;
+    } catch (thrown) {
+      failed ??= { thrown };
+    } finally {
+      clearTimeout(tidying);
+      end(channel);
+    }
+    if (failed !== undefined) throw failed.thrown;
+  }
+
   #open(argv: readonly string[], input: boolean): { records: Records; channel: Channel } {
     const records = new Records();
     const channel = this.#start([program, "box", ...argv], { input }, records);
@@ -178,36 +237,10 @@ function end(channel: Channel): void {
   channel.close();
 }
 
-async function sendFiles(channel: Channel, files: readonly NewFile[]): Promise<void> {
-  try {
-    for (const { path, content, mode } of files) {
-      await channel.write(fileHead(path, mode));
-      const parts = content instanceof Uint8Array ? [content] : content;
-      for await (const part of parts) await sendPieces(channel, part);
-      await channel.write(u32(0));
-    }
-    await channel.write(Buffer.alloc(1));
-    channel.endInput();
-  } catch (error) {
-    // It has ended: what it said last tells why.
-    if (!(error instanceof InputClosedError)) throw error;
-  }
+// It works from within the folder, and names what is below that.
+function below(path: string, error: FileError): FileError {
+  if (error.path === path || error.path === "") return new FileError(error.errno, path);
+  return new FileError(error.errno, `${path}/${error.path}`);
 }
 
-async function sendPieces(channel: Channel, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; at += pieceBytesMax) {
-    const piece = bytes.subarray(at, at + pieceBytesMax);
-    await channel.write(Buffer.concat([u32(piece.length), piece]));
-  }
-}
-
-function fileHead(path: string, mode: number): Buffer {
-  const name = Buffer.from(path, "utf8");
-  return Buffer.concat([Buffer.from("f"), u32(mode), u32(name.length), name]);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32LE(value, 0);
-  return bytes;
-}
+async function* none(): AsyncGenerator<Buffer> {}

@@ -1,17 +1,11 @@
 // The wire of FileService: one handler per method, in the order of the contract.
 import { isUtf8 } from "node:buffer";
-import { constants } from "node:os";
-import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type FileChange,
   FileChange_Type as ChangeType,
   FileChangeSchema,
   type FileContent,
-  type FileEntry,
-  FileEntry_Type as EntryType,
-  FileEntrySchema,
   FileService,
   ListFilesResponseSchema,
   type ReadFileResponse,
@@ -21,23 +15,27 @@ import {
 } from "@syla/contract/syla/sandbox/v1/file";
 import type { CallContext } from "@syla/kit/call";
 import { type Implementation, implement } from "@syla/kit/dispatch";
-import { type ErrorCode, SylaError } from "@syla/kit/error";
-import { type Box, type Change, type Entry, FileError } from "./box.ts";
-import { WORK_DIRECTORY } from "./root.ts";
+import { SylaError } from "@syla/kit/error";
+import type { Box, Change } from "./box.ts";
+import { describeEntry as describe, pathInside as absolute } from "./file-entry.ts";
+import { fileRefusal } from "./file-refusal.ts";
+import { FileTransfer } from "./file-transfer.ts";
+import type { Presigner } from "./presign.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 
 /** Of one file in one answer, in bytes. */
 const readBytesMax = 16 * 1024 ** 2;
 const entriesMax = 10_000;
 
-export function fileRpc(sandboxes: Sandboxes): Implementation {
+export function fileRpc(sandboxes: Sandboxes, presigner: Presigner): Implementation {
+  const transfer = new FileTransfer(sandboxes, presigner);
   const within = async <T>(id: string, work: (box: Box) => Promise<T>): Promise<T> => {
     const sandbox = await sandboxes.find(id);
     sandbox.assertRunning();
     try {
       return await work(sandbox.box);
     } catch (error) {
-      throw error instanceof FileError ? refusal(error) : error;
+      throw fileRefusal(error);
     }
   };
   return implement(FileService, {
@@ -68,6 +66,13 @@ export function fileRpc(sandboxes: Sandboxes): Implementation {
       sandbox.assertRunning();
       yield* watch(sandbox.box, absolute(path), recursive, context);
     },
+    downloadFile: (request) => transfer.downloadFile(request),
+    uploadFile: (requests) => transfer.uploadFile(requests),
+    downloadArchive: (request) => transfer.downloadArchive(request),
+    uploadArchive: (requests) => transfer.uploadArchive(requests),
+    presignFile: (request) => transfer.presign(request),
+    downloadPresigned: (request) => transfer.downloadPresigned(request),
+    uploadPresigned: (requests) => transfer.uploadPresigned(requests),
   });
 }
 
@@ -83,7 +88,7 @@ async function* watch(
     }
   } catch (error) {
     context.throwIfAborted();
-    throw error instanceof FileError ? refusal(error) : error;
+    throw fileRefusal(error);
   }
 }
 
@@ -104,31 +109,10 @@ async function read(box: Box, path: string): Promise<ReadFileResponse> {
   });
 }
 
-/** What a caller calls by a relative path lies in the working directory. */
-function absolute(path: string): string {
-  if (path === "") return WORK_DIRECTORY;
-  return path.startsWith("/") ? path : `${WORK_DIRECTORY}/${path}`;
-}
-
 function newFile({ path, body, mode }: FileContent) {
   const content =
     body.case === "content" ? Buffer.from(body.value) : (body.value ?? new Uint8Array());
   return { path: absolute(path), content, mode };
-}
-
-const entryTypes: Readonly<Record<Entry["type"], EntryType>> = {
-  file: EntryType.FILE,
-  directory: EntryType.DIRECTORY,
-  symlink: EntryType.SYMLINK,
-  other: EntryType.OTHER,
-};
-
-function describe({ type, path, mode, sizeBytes, modifiedMs, target }: Entry): FileEntry {
-  return create(FileEntrySchema, {
-    ...{ path, name: basename(path), type: entryTypes[type], sizeBytes, mode },
-    modifiedAt: timestampFromMs(modifiedMs),
-    ...(type === "symlink" ? { target } : {}),
-  });
 }
 
 const changeTypes: Readonly<Record<Change["type"], ChangeType>> = {
@@ -143,31 +127,4 @@ const changeTypes: Readonly<Record<Change["type"], ChangeType>> = {
 
 function describeChange({ type, directory, path, newPath }: Change): FileChange {
   return create(FileChangeSchema, { type: changeTypes[type], directory, path, newPath });
-}
-
-const { errno } = constants;
-const refusals: ReadonlyMap<number, readonly [ErrorCode, string]> = new Map([
-  [errno.ENOENT, ["file_not_found", "there is nothing at this path"]],
-  [errno.EACCES, ["file_refused", "the sandbox's user may not do that there"]],
-  [errno.EPERM, ["file_refused", "the sandbox's user may not do that there"]],
-  [errno.EROFS, ["file_refused", "it is part of the sandbox's system, which cannot be changed"]],
-  [errno.ENOTDIR, ["file_conflict", "a part of the path is no folder"]],
-  [errno.EISDIR, ["file_conflict", "it is a folder"]],
-  [errno.EEXIST, ["file_conflict", "there is something else at this path"]],
-  [errno.ENOTEMPTY, ["file_conflict", "there is a folder with something in it"]],
-  [errno.EBUSY, ["file_conflict", "it is in use"]],
-  [errno.EINVAL, ["file_conflict", "it is no file, or would lie below itself"]],
-  [errno.EXDEV, ["file_conflict", "it cannot be moved there: copy it"]],
-  [errno.ELOOP, ["file_conflict", "its links lead in a circle"]],
-  [errno.ENAMETOOLONG, ["file_conflict", "a name is too long"]],
-  [errno.ENOSPC, ["sandbox_disk_full", "the sandbox's disk is full"]],
-  [errno.EDQUOT, ["sandbox_disk_full", "the sandbox's disk is full"]],
-]);
-
-function refusal({ errno: number, path }: FileError): SylaError {
-  const [code, why] = refusals.get(number) ?? [
-    "file_conflict",
-    `it cannot be done (error ${number})`,
-  ];
-  return new SylaError(code, `Cannot use ${path === "" ? "the files" : path}: ${why}.`);
 }

@@ -20,6 +20,7 @@ import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { fileRpc } from "./file-rpc.ts";
 import { processRpc } from "./process-rpc.ts";
+import { Presigner } from "./presign.ts";
 import { sandboxRpc } from "./sandbox-rpc.ts";
 import { Sandboxes } from "./sandboxes.ts";
 import { prepareRoot } from "./root.ts";
@@ -60,6 +61,8 @@ export interface KeepOptions {
   readonly database: Database;
   /** The installation's key, 32 bytes or more. */
   readonly key: Uint8Array;
+  /** The one that addresses of files are signed with. */
+  readonly presignKey: Uint8Array;
   readonly clock: Clock;
   /** How a platform says that it lives, and when its silence means that it does not. */
   readonly renewMs: number;
@@ -135,7 +138,12 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
     help: "Sandboxes that are there now.",
     collect: (gauge) => gauge.set(sandboxes.size),
   });
-  const implementations = [sandboxRpc(sandboxes), processRpc(sandboxes), fileRpc(sandboxes)];
+  const presigner = new Presigner(options.presignKey, () => clock.now());
+  const implementations = [
+    sandboxRpc(sandboxes),
+    processRpc(sandboxes),
+    fileRpc(sandboxes, presigner),
+  ];
   return {
     dispatcher: createDispatcher(implementations, interceptors),
     stop: async () => {
