@@ -6,18 +6,21 @@
 // Routes are registered with the same router as everything else: no other request passes through here.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { CallContext } from "@syla/kit/call";
+import { CallContext, callerLeft } from "@syla/kit/call";
 import { type SylaError, toSylaError } from "@syla/kit/error";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import { WebSocketServer } from "ws";
 import { type AnswerRules, contextHeaders, securityHeaders, sendAnswer } from "./answer.ts";
 import { readBody, readJson } from "./body.ts";
-import { openContext, parseTimeout } from "./context.ts";
+import { NodeHeaders, openContext, parseTimeout } from "./context.ts";
 import type { HttpSide } from "./http.ts";
+import { openPeer, type Peer } from "./peer.ts";
 import { problemHeaders } from "./problem.ts";
 import { waitForRoom } from "./sse.ts";
 import { type FindUpgrade, onUpgrade, type SocketRules } from "./upgrade.ts";
 
 export { parseJson } from "./body.ts";
+export type { Peer } from "./peer.ts";
 
 /** One product's API. */
 export interface Adapter {
@@ -32,6 +35,8 @@ export interface Adapter {
   explain(error: SylaError): WholeReply;
   /** Who takes a WebSocket handshake at a path. */
   readonly findUpgrade?: FindUpgrade;
+  /** Who serves the WebSockets at a path; the context of one ends with it. */
+  findSocket?(path: string): ((peer: Peer, context: CallContext) => void) | undefined;
   /** Ends what it does by itself, without a request. */
   close?(): void;
 }
@@ -101,6 +106,9 @@ export function registerAdapters(
 ): void {
   for (const adapter of adapters) {
     if (adapter.findUpgrade !== undefined) onUpgrade(server, deps.sockets, adapter.findUpgrade);
+    if (adapter.findSocket !== undefined) {
+      onUpgrade(server, deps.sockets, socketFinder(adapter, deps.sockets));
+    }
     const constraints = constraintsOf(fastify, adapter);
     for (const route of adapter.routes) {
       for (const url of placesOf(adapter, route)) {
@@ -118,6 +126,30 @@ export function registerAdapters(
       }
     }
   }
+}
+
+function socketFinder(adapter: Adapter, rules: SocketRules): FindUpgrade {
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: rules.frameBytesMax,
+  });
+  return (path) => {
+    const serveSocket = adapter.findSocket?.(path);
+    if (serveSocket === undefined) return undefined;
+    return (handshake) => {
+      const headers = new NodeHeaders(handshake.request.headers);
+      const requestId = headers.get("x-request-id");
+      const traceparent = headers.get("traceparent");
+      const context = new CallContext({ headers, requestId, traceparent, surface: adapter.name });
+      openPeer(server, handshake, rules.heartbeatMs, (peer) => {
+        peer.endCalls = (reason) => context.abort(reason);
+        peer.onClose(() => context.abort(callerLeft()));
+        serveSocket(peer, context);
+      });
+    };
+  };
 }
 
 // The router's own means to tell requests to one path apart. A request without the header costs one look for it.

@@ -162,6 +162,15 @@ export const gatewaySettings = defineSettings({
     description:
       "How long a program may take for a client of Piston, by the clock and of processor time: the default, and the most it may ask for.",
   },
+  pistonOutputBytes: {
+    key: "gateway.piston_output",
+    type: "bytes",
+    min: 1,
+    max: 1024 ** 3,
+    default: 1024 ** 2,
+    description:
+      "Output on each of the two streams of a stage for a client of Piston's WebSocket; a program that writes more is ended.",
+  },
   judge0Callbacks: {
     key: "gateway.judge0_callbacks",
     type: "enum",

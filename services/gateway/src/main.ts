@@ -19,6 +19,7 @@ import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
 import { judge0Adapter } from "./judge0/adapter.ts";
 import { pistonAdapter } from "./piston/adapter.ts";
+import type { Interactive } from "./piston/interactive.ts";
 import { published } from "./published.ts";
 import { registerRest } from "./rest.ts";
 import { restRoutes } from "./routes.ts";
@@ -141,10 +142,22 @@ function offeredAdapters(
   if (offered.services.includes(ExecutionService)) {
     const executions = createClient(ExecutionService, offered);
     const callbacks = config.judge0Callbacks;
-    adapters.push(pistonAdapter({ executions, limits: config }));
+    adapters.push(
+      pistonAdapter({ executions, interactive: interactiveOf(offered), limits: config }),
+    );
     adapters.push(judge0Adapter({ executions, callbacks, version, log }));
   }
   return adapters;
+}
+
+// What an interactive job needs, where there are sandboxes to have it in.
+function interactiveOf(offered: Dispatcher): Interactive | undefined {
+  if (!offered.services.includes(SandboxService)) return undefined;
+  return {
+    sandboxes: createClient(SandboxService, offered),
+    processes: createClient(ProcessService, offered),
+    files: createClient(FileService, offered),
+  };
 }
 
 function endStreams(streams: StreamRules): void {

@@ -141,7 +141,7 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
   const presigner = new Presigner(options.presignKey, () => clock.now());
   const implementations = [
     sandboxRpc(sandboxes),
-    processRpc(sandboxes),
+    processRpc(sandboxes, offer),
     fileRpc(sandboxes, presigner),
   ];
   return {

@@ -14,13 +14,15 @@ import type { CallContext } from "@syla/kit/call";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { Tail } from "@syla/kit/tail";
 import { invalidRequest } from "@syla/kit/validate";
+import type { Offer } from "./offer.ts";
 import type { SandboxProcess } from "./process.ts";
+import { planProgram } from "./program-plan.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 
 /** Of what a process printed, in one answer. */
 const answerBytesMax = 1024 ** 2;
 
-export function processRpc(sandboxes: Sandboxes): Implementation {
+export function processRpc(sandboxes: Sandboxes, offer: Offer): Implementation {
   const start = async (sandbox: string, spec: ProcessSpec | undefined): Promise<SandboxProcess> => {
     // The rules of the contract say that there is one; the type cannot.
     if (spec === undefined) {
@@ -36,6 +38,9 @@ export function processRpc(sandboxes: Sandboxes): Implementation {
       yield* (await start(sandbox, spec)).watch(0, context);
     },
     runProcess: async ({ sandbox, spec }, context) => run(await start(sandbox, spec), context),
+    planProgram: async (request) => {
+      return planProgram(offer, (await sandboxes.find(request.sandbox)).message, request);
+    },
     getProcess: async (request) => (await find(request)).message,
     listProcesses: async ({ sandbox, tag }) => {
       const processes = (await sandboxes.find(sandbox)).processes(tag);

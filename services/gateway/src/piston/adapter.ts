@@ -1,23 +1,28 @@
-// Piston's API, version 2 (https://github.com/engineer-man/piston), for clients that were written for it. Its
-// `/connect`, the interactive WebSocket, is not here, and packages are listed but not installed.
+// Piston's API, version 2 (https://github.com/engineer-man/piston), for clients that were written for it. Packages are
+// listed but not installed.
 import type { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import type { SylaError } from "@syla/kit/error";
 import { type Adapter, type AdapterRequest, jsonReply, type WholeReply } from "../adapters.ts";
+import { serveConnect } from "./connect.ts";
+import type { Interactive } from "./interactive.ts";
 import { type Job, type PistonLimits, readJob } from "./request.ts";
 import { JobLog, type JobResult } from "./result.ts";
 import { findRuntime, type Runtime, toRuntimes } from "./runtimes.ts";
 
 export interface PistonOptions {
   readonly executions: Client<typeof ExecutionService>;
-  readonly limits: PistonLimits;
+  /** For `/connect`; without it that is not there. */
+  readonly interactive: Interactive | undefined;
+  readonly limits: PistonLimits & { readonly pistonOutputBytes: number };
 }
 
 const jsonType = "application/json";
+const prefixes = ["/api/v2", "/api/v2/piston"];
 
 /** Makes the adapter; it is at Piston's own path and at the one that its public instance has. */
-export function pistonAdapter({ executions, limits }: PistonOptions): Adapter {
+export function pistonAdapter({ executions, interactive, limits }: PistonOptions): Adapter {
   const runtimesOf = async (context: CallContext): Promise<readonly Runtime[]> => {
     const { languages } = await executions.listLanguages({}, { parent: context });
     return toRuntimes(languages);
@@ -41,7 +46,7 @@ export function pistonAdapter({ executions, limits }: PistonOptions): Adapter {
   };
   return {
     name: "piston",
-    prefixes: ["/api/v2", "/api/v2/piston"],
+    prefixes,
     routes: [
       {
         httpVerb: "GET",
@@ -54,6 +59,13 @@ export function pistonAdapter({ executions, limits }: PistonOptions): Adapter {
       { httpVerb: "DELETE", path: "/packages", handle: refusePackage },
     ],
     explain,
+    findSocket: (path) => {
+      const isHere = prefixes.some((prefix) => path.replace(/\/$/, "") === `${prefix}/connect`);
+      if (interactive === undefined || !isHere) return undefined;
+      return (peer, context) => {
+        serveConnect({ interactive, limits, runtimesOf, wordOf }, peer, context);
+      };
+    },
   };
 }
 
@@ -87,10 +99,14 @@ function parsePackage(body: unknown): { language: string; version: string } {
 
 /** Piston tells a fault of the request by its message, and of a fault of its own nothing. */
 function explain(error: SylaError): WholeReply {
-  const { httpStatus, violations, message } = error;
+  const { httpStatus } = error;
   if (httpStatus === 500) return { ...jsonReply(500, ""), text: "" };
+  return jsonReply(httpStatus, { message: wordOf(error) });
+}
+
+function wordOf({ violations, message }: SylaError): string {
   const details = violations.map(({ pointer, detail }) => `${asked(pointer)} ${detail}`);
-  return jsonReply(httpStatus, { message: details.length > 0 ? details.join("; ") : message });
+  return details.length > 0 ? details.join("; ") : message;
 }
 
 // The names of the contract's fields, as this request has them.

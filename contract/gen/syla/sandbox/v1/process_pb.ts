@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file syla/sandbox/v1/process.proto.
  */
 export const file_syla_sandbox_v1_process: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zeWxhL3NhbmRib3gvdjEvcHJvY2Vzcy5wcm90bxIPc3lsYS5zYW5kYm94LnYxIqsDCgtQcm9jZXNzU3BlYxIgCgdjb21tYW5kGAEgASgJQg+6SAxyChABKICABLoBAQASIwoEYXJncxgCIAMoCUIVukgSkgEPEIAgIgpyCCj//we6AQEAEmoKA2VudhgDIAMoCzIlLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzU3BlYy5FbnZFbnRyeUI2ukgzmgEwEIACIh9yHRiAAjIYXltBLVphLXpfXVtBLVphLXowLTlfXSokKgpyCCiAgAS6AQEAEh8KCWRpcmVjdG9yeRgEIAEoCUIMukgJcgcYgAi6AQEAEhUKA3RhZxgFIAEoCUIIukgFcgMYgAESDQoFaW5wdXQYBiABKAgSKwoIdGVybWluYWwYByABKAsyGS5zeWxhLnNhbmRib3gudjEuVGVybWluYWwSOgoHdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIOukgLqgEIIgQIgKMFKgASDQoFd29yZHMYCSABKAgaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJBCghUZXJtaW5hbBIbCgdjb2x1bW5zGAEgASgFQgq6SAcaBRjQDygBEhgKBHJvd3MYAiABKAVCCrpIBxoFGNAPKAEi/QIKB1Byb2Nlc3MSCgoCaWQYASABKAUSDwoHc2FuZGJveBgCIAEoCRILCgNwaWQYAyABKAUSDwoHY29tbWFuZBgEIAEoCRIMCgRhcmdzGAUgAygJEgsKA3RhZxgGIAEoCRIrCgh0ZXJtaW5hbBgHIAEoCzIZLnN5bGEuc2FuZGJveC52MS5UZXJtaW5hbBIPCgdydW5uaW5nGAggASgIEhYKCWV4aXRfY29kZRgJIAEoBUgAiAEBEhMKBnNpZ25hbBgKIAEoCUgBiAEBEhcKCmVuZF9yZWFzb24YCyABKAlIAogBARIuCgpzdGFydGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9ldmVudBgOIAEoBUIMCgpfZXhpdF9jb2RlQgkKB19zaWduYWxCDQoLX2VuZF9yZWFzb24i1AIKDFByb2Nlc3NFdmVudBIOCgZudW1iZXIYASABKAUSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHc3RhcnRlZBgDIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzSAASMAoGc3Rkb3V0GAQgASgLMh4uc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NPdXRwdXRIABIwCgZzdGRlcnIYBSABKAsyHi5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc091dHB1dEgAEhQKCmxvc3RfYnl0ZXMYBiABKAFIABIpCgVlbmRlZBgHIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzSAASLwoFd29yZHMYCCABKAsyHi5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc091dHB1dEgAQgcKBWV2ZW50IjkKDVByb2Nlc3NPdXRwdXQSDgoEdGV4dBgBIAEoCUgAEhAKBmJhc2U2NBgCIAEoDEgAQgYKBGRhdGEiZAoTU3RhcnRQcm9jZXNzUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARIyCgRzcGVjGAIgASgLMhwuc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NTcGVjQga6SAPIAQEiagoZU3RhcnRQcm9jZXNzU3RyZWFtUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARIyCgRzcGVjGAIgASgLMhwuc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NTcGVjQga6SAPIAQEiYgoRUnVuUHJvY2Vzc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESMgoEc3BlYxgCIAEoCzIcLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzU3BlY0IGukgDyAEBIpMBChJSdW5Qcm9jZXNzUmVzcG9uc2USKQoHcHJvY2VzcxgBIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzEg4KBnN0ZG91dBgCIAEoCRIOCgZzdGRlcnIYAyABKAkSGAoQc3Rkb3V0X3RydW5jYXRlZBgEIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGAUgASgIIkMKEUdldFByb2Nlc3NSZXF1ZXN0EhkKB3NhbmRib3gYASABKAlCCLpIBXIDsAEBEhMKAmlkGAIgASgFQge6SAQaAiAAIkgKFExpc3RQcm9jZXNzZXNSZXF1ZXN0EhkKB3NhbmRib3gYASABKAlCCLpIBXIDsAEBEhUKA3RhZxgCIAEoCUIIukgFcgMYgAEiRAoVTGlzdFByb2Nlc3Nlc1Jlc3BvbnNlEisKCXByb2Nlc3NlcxgBIAMoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzIl0KE1dhdGNoUHJvY2Vzc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESEwoCaWQYAiABKAVCB7pIBBoCIAASFgoFYWZ0ZXIYAyABKAVCB7pIBBoCKAAikgEKEVdyaXRlSW5wdXRSZXF1ZXN0EhkKB3NhbmRib3gYASABKAlCCLpIBXIDsAEBEhMKAmlkGAIgASgFQge6SAQaAiAAEhoKBHRleHQYAyABKAlCCrpIB3IFKICAgAFIABIcCgZiYXNlNjQYBCABKAxCCrpIB3oFGICAgAFIABILCgNlbmQYBSABKAhCBgoEZGF0YSIUChJXcml0ZUlucHV0UmVzcG9uc2UibwoUU2lnbmFsUHJvY2Vzc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESEwoCaWQYAiABKAVCB7pIBBoCIAASJwoGc2lnbmFsGAMgASgJQhe6SBRyEhgQMg5eU0lHW0EtWjAtOV0rJCJ8ChVSZXNpemVUZXJtaW5hbFJlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESEwoCaWQYAiABKAVCB7pIBBoCIAASMwoIdGVybWluYWwYAyABKAsyGS5zeWxhLnNhbmRib3gudjEuVGVybWluYWxCBrpIA8gBATKICwoOUHJvY2Vzc1NlcnZpY2USswEKDFN0YXJ0UHJvY2VzcxIkLnN5bGEuc2FuZGJveC52MS5TdGFydFByb2Nlc3NSZXF1ZXN0Ghguc3lsYS5zYW5kYm94LnYxLlByb2Nlc3MiY6qfGSwSKi9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfYLT5JMCLToEc3BlYyIlL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3NlcxKpAQoSU3RhcnRQcm9jZXNzU3RyZWFtEiouc3lsYS5zYW5kYm94LnYxLlN0YXJ0UHJvY2Vzc1N0cmVhbVJlcXVlc3QaHS5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc0V2ZW50IkaqnxkIMgZudW1iZXKC0+STAjQ6BHNwZWMiLC9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXM6c3RyZWFtMAESlwEKClJ1blByb2Nlc3MSIi5zeWxhLnNhbmRib3gudjEuUnVuUHJvY2Vzc1JlcXVlc3QaIy5zeWxhLnNhbmRib3gudjEuUnVuUHJvY2Vzc1Jlc3BvbnNlIkCqnxkFCgMIkByC0+STAjE6BHNwZWMiKS9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXM6cnVuEoEBCgpHZXRQcm9jZXNzEiIuc3lsYS5zYW5kYm94LnYxLkdldFByb2Nlc3NSZXF1ZXN0Ghguc3lsYS5zYW5kYm94LnYxLlByb2Nlc3MiNZACAYLT5JMCLBIqL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3Nlcy97aWR9EpABCg1MaXN0UHJvY2Vzc2VzEiUuc3lsYS5zYW5kYm94LnYxLkxpc3RQcm9jZXNzZXNSZXF1ZXN0GiYuc3lsYS5zYW5kYm94LnYxLkxpc3RQcm9jZXNzZXNSZXNwb25zZSIwkAIBgtPkkwInEiUvYXBpL3YxL3NhbmRib3hlcy97c2FuZGJveH0vcHJvY2Vzc2VzEqYBCgxXYXRjaFByb2Nlc3MSJC5zeWxhLnNhbmRib3gudjEuV2F0Y2hQcm9jZXNzUmVxdWVzdBodLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzRXZlbnQiT5ACAaqfGQ8qBWFmdGVyMgZudW1iZXKC0+STAjMSMS9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfS9ldmVudHMwARKSAQoKV3JpdGVJbnB1dBIiLnN5bGEuc2FuZGJveC52MS5Xcml0ZUlucHV0UmVxdWVzdBojLnN5bGEuc2FuZGJveC52MS5Xcml0ZUlucHV0UmVzcG9uc2UiO4LT5JMCNToBKiIwL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3Nlcy97aWR9OndyaXRlEo4BCg1TaWduYWxQcm9jZXNzEiUuc3lsYS5zYW5kYm94LnYxLlNpZ25hbFByb2Nlc3NSZXF1ZXN0Ghguc3lsYS5zYW5kYm94LnYxLlByb2Nlc3MiPILT5JMCNjoBKiIxL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3Nlcy97aWR9OnNpZ25hbBKTAQoOUmVzaXplVGVybWluYWwSJi5zeWxhLnNhbmRib3gudjEuUmVzaXplVGVybWluYWxSZXF1ZXN0Ghguc3lsYS5zYW5kYm94LnYxLlByb2Nlc3MiP5ACAoLT5JMCNjoBKiIxL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3Nlcy97aWR9OnJlc2l6ZWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_syla_options_v1_options]);
+  fileDesc("Ch1zeWxhL3NhbmRib3gvdjEvcHJvY2Vzcy5wcm90bxIPc3lsYS5zYW5kYm94LnYxIqsDCgtQcm9jZXNzU3BlYxIgCgdjb21tYW5kGAEgASgJQg+6SAxyChABKICABLoBAQASIwoEYXJncxgCIAMoCUIVukgSkgEPEIAgIgpyCCj//we6AQEAEmoKA2VudhgDIAMoCzIlLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzU3BlYy5FbnZFbnRyeUI2ukgzmgEwEIACIh9yHRiAAjIYXltBLVphLXpfXVtBLVphLXowLTlfXSokKgpyCCiAgAS6AQEAEh8KCWRpcmVjdG9yeRgEIAEoCUIMukgJcgcYgAi6AQEAEhUKA3RhZxgFIAEoCUIIukgFcgMYgAESDQoFaW5wdXQYBiABKAgSKwoIdGVybWluYWwYByABKAsyGS5zeWxhLnNhbmRib3gudjEuVGVybWluYWwSOgoHdGltZW91dBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIOukgLqgEIIgQIgKMFKgASDQoFd29yZHMYCSABKAgaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJBCghUZXJtaW5hbBIbCgdjb2x1bW5zGAEgASgFQgq6SAcaBRjQDygBEhgKBHJvd3MYAiABKAVCCrpIBxoFGNAPKAEi/QIKB1Byb2Nlc3MSCgoCaWQYASABKAUSDwoHc2FuZGJveBgCIAEoCRILCgNwaWQYAyABKAUSDwoHY29tbWFuZBgEIAEoCRIMCgRhcmdzGAUgAygJEgsKA3RhZxgGIAEoCRIrCgh0ZXJtaW5hbBgHIAEoCzIZLnN5bGEuc2FuZGJveC52MS5UZXJtaW5hbBIPCgdydW5uaW5nGAggASgIEhYKCWV4aXRfY29kZRgJIAEoBUgAiAEBEhMKBnNpZ25hbBgKIAEoCUgBiAEBEhcKCmVuZF9yZWFzb24YCyABKAlIAogBARIuCgpzdGFydGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbGFzdF9ldmVudBgOIAEoBUIMCgpfZXhpdF9jb2RlQgkKB19zaWduYWxCDQoLX2VuZF9yZWFzb24i1AIKDFByb2Nlc3NFdmVudBIOCgZudW1iZXIYASABKAUSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHc3RhcnRlZBgDIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzSAASMAoGc3Rkb3V0GAQgASgLMh4uc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NPdXRwdXRIABIwCgZzdGRlcnIYBSABKAsyHi5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc091dHB1dEgAEhQKCmxvc3RfYnl0ZXMYBiABKAFIABIpCgVlbmRlZBgHIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzSAASLwoFd29yZHMYCCABKAsyHi5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc091dHB1dEgAQgcKBWV2ZW50IjkKDVByb2Nlc3NPdXRwdXQSDgoEdGV4dBgBIAEoCUgAEhAKBmJhc2U2NBgCIAEoDEgAQgYKBGRhdGEiZAoTU3RhcnRQcm9jZXNzUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARIyCgRzcGVjGAIgASgLMhwuc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NTcGVjQga6SAPIAQEiagoZU3RhcnRQcm9jZXNzU3RyZWFtUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARIyCgRzcGVjGAIgASgLMhwuc3lsYS5zYW5kYm94LnYxLlByb2Nlc3NTcGVjQga6SAPIAQEiYgoRUnVuUHJvY2Vzc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESMgoEc3BlYxgCIAEoCzIcLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzU3BlY0IGukgDyAEBIpMBChJSdW5Qcm9jZXNzUmVzcG9uc2USKQoHcHJvY2VzcxgBIAEoCzIYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzEg4KBnN0ZG91dBgCIAEoCRIOCgZzdGRlcnIYAyABKAkSGAoQc3Rkb3V0X3RydW5jYXRlZBgEIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGAUgASgIIsoBChJQbGFuUHJvZ3JhbVJlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESGQoIbGFuZ3VhZ2UYAiABKAlCB7pIBHICGEASGAoHdmVyc2lvbhgDIAEoCUIHukgEcgIYQBIlCgVmaWxlcxgEIAMoCUIWukgTkgEQEOgHIgtyCRABKP8fugEBABIYCgRjb2RlGAUgASgJQgq6SAdyBSiAgIACEiMKBGFyZ3MYBiADKAlCFbpIEpIBDxCAICIKcggo//8HugEBACJ9ChNQbGFuUHJvZ3JhbVJlc3BvbnNlEgwKBGZpbGUYASABKAkSLQoHY29tcGlsZRgCIAEoCzIcLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzU3BlYxIpCgNydW4YAyABKAsyHC5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc1NwZWMiQwoRR2V0UHJvY2Vzc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESEwoCaWQYAiABKAVCB7pIBBoCIAAiSAoUTGlzdFByb2Nlc3Nlc1JlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESFQoDdGFnGAIgASgJQgi6SAVyAxiAASJEChVMaXN0UHJvY2Vzc2VzUmVzcG9uc2USKwoJcHJvY2Vzc2VzGAEgAygLMhguc3lsYS5zYW5kYm94LnYxLlByb2Nlc3MiXQoTV2F0Y2hQcm9jZXNzUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARITCgJpZBgCIAEoBUIHukgEGgIgABIWCgVhZnRlchgDIAEoBUIHukgEGgIoACKSAQoRV3JpdGVJbnB1dFJlcXVlc3QSGQoHc2FuZGJveBgBIAEoCUIIukgFcgOwAQESEwoCaWQYAiABKAVCB7pIBBoCIAASGgoEdGV4dBgDIAEoCUIKukgHcgUogICAAUgAEhwKBmJhc2U2NBgEIAEoDEIKukgHegUYgICAAUgAEgsKA2VuZBgFIAEoCEIGCgRkYXRhIhQKEldyaXRlSW5wdXRSZXNwb25zZSJvChRTaWduYWxQcm9jZXNzUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARITCgJpZBgCIAEoBUIHukgEGgIgABInCgZzaWduYWwYAyABKAlCF7pIFHISGBAyDl5TSUdbQS1aMC05XSskInwKFVJlc2l6ZVRlcm1pbmFsUmVxdWVzdBIZCgdzYW5kYm94GAEgASgJQgi6SAVyA7ABARITCgJpZBgCIAEoBUIHukgEGgIgABIzCgh0ZXJtaW5hbBgDIAEoCzIZLnN5bGEuc2FuZGJveC52MS5UZXJtaW5hbEIGukgDyAEBMp0MCg5Qcm9jZXNzU2VydmljZRKzAQoMU3RhcnRQcm9jZXNzEiQuc3lsYS5zYW5kYm94LnYxLlN0YXJ0UHJvY2Vzc1JlcXVlc3QaGC5zeWxhLnNhbmRib3gudjEuUHJvY2VzcyJjqp8ZLBIqL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3Nlcy97aWR9gtPkkwItOgRzcGVjIiUvYXBpL3YxL3NhbmRib3hlcy97c2FuZGJveH0vcHJvY2Vzc2VzEqkBChJTdGFydFByb2Nlc3NTdHJlYW0SKi5zeWxhLnNhbmRib3gudjEuU3RhcnRQcm9jZXNzU3RyZWFtUmVxdWVzdBodLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzRXZlbnQiRqqfGQgyBm51bWJlcoLT5JMCNDoEc3BlYyIsL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3NlczpzdHJlYW0wARKXAQoKUnVuUHJvY2VzcxIiLnN5bGEuc2FuZGJveC52MS5SdW5Qcm9jZXNzUmVxdWVzdBojLnN5bGEuc2FuZGJveC52MS5SdW5Qcm9jZXNzUmVzcG9uc2UiQKqfGQUKAwiQHILT5JMCMToEc3BlYyIpL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3NlczpydW4SkgEKC1BsYW5Qcm9ncmFtEiMuc3lsYS5zYW5kYm94LnYxLlBsYW5Qcm9ncmFtUmVxdWVzdBokLnN5bGEuc2FuZGJveC52MS5QbGFuUHJvZ3JhbVJlc3BvbnNlIjiQAgKC0+STAi86ASoiKi9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXM6cGxhbhKBAQoKR2V0UHJvY2VzcxIiLnN5bGEuc2FuZGJveC52MS5HZXRQcm9jZXNzUmVxdWVzdBoYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzIjWQAgGC0+STAiwSKi9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfRKQAQoNTGlzdFByb2Nlc3NlcxIlLnN5bGEuc2FuZGJveC52MS5MaXN0UHJvY2Vzc2VzUmVxdWVzdBomLnN5bGEuc2FuZGJveC52MS5MaXN0UHJvY2Vzc2VzUmVzcG9uc2UiMJACAYLT5JMCJxIlL2FwaS92MS9zYW5kYm94ZXMve3NhbmRib3h9L3Byb2Nlc3NlcxKmAQoMV2F0Y2hQcm9jZXNzEiQuc3lsYS5zYW5kYm94LnYxLldhdGNoUHJvY2Vzc1JlcXVlc3QaHS5zeWxhLnNhbmRib3gudjEuUHJvY2Vzc0V2ZW50Ik+QAgGqnxkPKgVhZnRlcjIGbnVtYmVygtPkkwIzEjEvYXBpL3YxL3NhbmRib3hlcy97c2FuZGJveH0vcHJvY2Vzc2VzL3tpZH0vZXZlbnRzMAESkgEKCldyaXRlSW5wdXQSIi5zeWxhLnNhbmRib3gudjEuV3JpdGVJbnB1dFJlcXVlc3QaIy5zeWxhLnNhbmRib3gudjEuV3JpdGVJbnB1dFJlc3BvbnNlIjuC0+STAjU6ASoiMC9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfTp3cml0ZRKOAQoNU2lnbmFsUHJvY2VzcxIlLnN5bGEuc2FuZGJveC52MS5TaWduYWxQcm9jZXNzUmVxdWVzdBoYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzIjyC0+STAjY6ASoiMS9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfTpzaWduYWwSkwEKDlJlc2l6ZVRlcm1pbmFsEiYuc3lsYS5zYW5kYm94LnYxLlJlc2l6ZVRlcm1pbmFsUmVxdWVzdBoYLnN5bGEuc2FuZGJveC52MS5Qcm9jZXNzIj+QAgKC0+STAjY6ASoiMS9hcGkvdjEvc2FuZGJveGVzL3tzYW5kYm94fS9wcm9jZXNzZXMve2lkfTpyZXNpemViBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_syla_options_v1_options]);
 
 /**
  * What to start.
@@ -491,6 +491,98 @@ export const RunProcessResponseSchema: GenMessage<RunProcessResponse> = /*@__PUR
   messageDesc(file_syla_sandbox_v1_process, 8);
 
 /**
+ * Request of PlanProgram.
+ *
+ * @generated from message syla.sandbox.v1.PlanProgramRequest
+ */
+export type PlanProgramRequest = Message<"syla.sandbox.v1.PlanProgramRequest"> & {
+  /**
+   * The sandbox's id.
+   *
+   * @generated from field: string sandbox = 1;
+   */
+  sandbox: string;
+
+  /**
+   * In which language; empty is that of the sandbox. A sandbox of one language has the tools of no other.
+   *
+   * @generated from field: string language = 2;
+   */
+  language: string;
+
+  /**
+   * At which version, or the beginning of one; empty takes the default.
+   *
+   * @generated from field: string version = 3;
+   */
+  version: string;
+
+  /**
+   * The names of its files in `/work`, the first of which is where it begins.
+   *
+   * @generated from field: repeated string files = 4;
+   */
+  files: string[];
+
+  /**
+   * The text of a program of one file that has no name yet; where a language wants a name by what is in a file, this
+   * decides on it.
+   *
+   * @generated from field: string code = 5;
+   */
+  code: string;
+
+  /**
+   * Its arguments.
+   *
+   * @generated from field: repeated string args = 6;
+   */
+  args: string[];
+};
+
+/**
+ * Describes the message syla.sandbox.v1.PlanProgramRequest.
+ * Use `create(PlanProgramRequestSchema)` to create a new message.
+ */
+export const PlanProgramRequestSchema: GenMessage<PlanProgramRequest> = /*@__PURE__*/
+  messageDesc(file_syla_sandbox_v1_process, 9);
+
+/**
+ * Response of PlanProgram.
+ *
+ * @generated from message syla.sandbox.v1.PlanProgramResponse
+ */
+export type PlanProgramResponse = Message<"syla.sandbox.v1.PlanProgramResponse"> & {
+  /**
+   * The name of the file where it begins: what to call it, when it had no name.
+   *
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * What compiles it, and exits with another code than 0 when it cannot be; absent where nothing is compiled.
+   *
+   * @generated from field: syla.sandbox.v1.ProcessSpec compile = 2;
+   */
+  compile?: ProcessSpec | undefined;
+
+  /**
+   * What runs it.
+   *
+   * @generated from field: syla.sandbox.v1.ProcessSpec run = 3;
+   */
+  run?: ProcessSpec | undefined;
+};
+
+/**
+ * Describes the message syla.sandbox.v1.PlanProgramResponse.
+ * Use `create(PlanProgramResponseSchema)` to create a new message.
+ */
+export const PlanProgramResponseSchema: GenMessage<PlanProgramResponse> = /*@__PURE__*/
+  messageDesc(file_syla_sandbox_v1_process, 10);
+
+/**
  * Request of GetProcess.
  *
  * @generated from message syla.sandbox.v1.GetProcessRequest
@@ -516,7 +608,7 @@ export type GetProcessRequest = Message<"syla.sandbox.v1.GetProcessRequest"> & {
  * Use `create(GetProcessRequestSchema)` to create a new message.
  */
 export const GetProcessRequestSchema: GenMessage<GetProcessRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 9);
+  messageDesc(file_syla_sandbox_v1_process, 11);
 
 /**
  * Request of ListProcesses.
@@ -544,7 +636,7 @@ export type ListProcessesRequest = Message<"syla.sandbox.v1.ListProcessesRequest
  * Use `create(ListProcessesRequestSchema)` to create a new message.
  */
 export const ListProcessesRequestSchema: GenMessage<ListProcessesRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 10);
+  messageDesc(file_syla_sandbox_v1_process, 12);
 
 /**
  * Response of ListProcesses.
@@ -565,7 +657,7 @@ export type ListProcessesResponse = Message<"syla.sandbox.v1.ListProcessesRespon
  * Use `create(ListProcessesResponseSchema)` to create a new message.
  */
 export const ListProcessesResponseSchema: GenMessage<ListProcessesResponse> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 11);
+  messageDesc(file_syla_sandbox_v1_process, 13);
 
 /**
  * Request of WatchProcess.
@@ -600,7 +692,7 @@ export type WatchProcessRequest = Message<"syla.sandbox.v1.WatchProcessRequest">
  * Use `create(WatchProcessRequestSchema)` to create a new message.
  */
 export const WatchProcessRequestSchema: GenMessage<WatchProcessRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 12);
+  messageDesc(file_syla_sandbox_v1_process, 14);
 
 /**
  * Request of WriteInput.
@@ -658,7 +750,7 @@ export type WriteInputRequest = Message<"syla.sandbox.v1.WriteInputRequest"> & {
  * Use `create(WriteInputRequestSchema)` to create a new message.
  */
 export const WriteInputRequestSchema: GenMessage<WriteInputRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 13);
+  messageDesc(file_syla_sandbox_v1_process, 15);
 
 /**
  * Response of WriteInput; empty.
@@ -673,7 +765,7 @@ export type WriteInputResponse = Message<"syla.sandbox.v1.WriteInputResponse"> &
  * Use `create(WriteInputResponseSchema)` to create a new message.
  */
 export const WriteInputResponseSchema: GenMessage<WriteInputResponse> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 14);
+  messageDesc(file_syla_sandbox_v1_process, 16);
 
 /**
  * Request of SignalProcess.
@@ -708,7 +800,7 @@ export type SignalProcessRequest = Message<"syla.sandbox.v1.SignalProcessRequest
  * Use `create(SignalProcessRequestSchema)` to create a new message.
  */
 export const SignalProcessRequestSchema: GenMessage<SignalProcessRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 15);
+  messageDesc(file_syla_sandbox_v1_process, 17);
 
 /**
  * Request of ResizeTerminal.
@@ -743,7 +835,7 @@ export type ResizeTerminalRequest = Message<"syla.sandbox.v1.ResizeTerminalReque
  * Use `create(ResizeTerminalRequestSchema)` to create a new message.
  */
 export const ResizeTerminalRequestSchema: GenMessage<ResizeTerminalRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_process, 16);
+  messageDesc(file_syla_sandbox_v1_process, 18);
 
 /**
  * Starts processes in sandboxes and keeps what they say, numbered, so that whoever goes away comes back without losing
@@ -781,6 +873,16 @@ export const ProcessService: GenService<{
     methodKind: "unary";
     input: typeof RunProcessRequestSchema;
     output: typeof RunProcessResponseSchema;
+  },
+  /**
+   * Answers by which processes a program in a sandbox is compiled and run, and starts none of them.
+   *
+   * @generated from rpc syla.sandbox.v1.ProcessService.PlanProgram
+   */
+  planProgram: {
+    methodKind: "unary";
+    input: typeof PlanProgramRequestSchema;
+    output: typeof PlanProgramResponseSchema;
   },
   /**
    * Answers one process, running or ended.
