@@ -29,6 +29,10 @@ const commands: Entries = {
     about: "sandboxes that stay: make, use and end them",
     load: async () => (await import("./sandbox.ts")).sandbox,
   },
+  mcp: {
+    about: "the tools for language models, on standard input and output",
+    load: async () => (await import("./mcp.ts")).mcp,
+  },
   cancel: { about: "end an execution", load: async () => (await import("./cancel.ts")).cancel },
 };
 

@@ -10,6 +10,9 @@ import { platformFailure } from "./failure.ts";
 /** A platform for the length of a command. */
 export interface Connection {
   readonly syla: Syla;
+  /** For what the client does not speak. */
+  readonly url: string;
+  readonly token: string | undefined;
   /** Aborted, with a failure that says why, when a platform that was started for this call ends early. */
   readonly died: AbortSignal;
   /** Ends the platform if it was started for this call. */
@@ -37,8 +40,14 @@ export async function connect(signal?: AbortSignal): Promise<Connection> {
 }
 
 function open(url: string): Connection {
-  const syla = createSyla({ url, token: process.env["SYLA_TOKEN"] });
-  return { syla, died: new AbortController().signal, close: async () => {} };
+  const token = process.env["SYLA_TOKEN"];
+  return {
+    syla: createSyla({ url, token }),
+    url,
+    token,
+    died: new AbortController().signal,
+    close: async () => {},
+  };
 }
 
 async function findRunning(): Promise<string | undefined> {

@@ -2,7 +2,7 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { getOption, hasOption } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import type { Example, ServerSentEvents } from "@syla/contract/syla/options/v1/options";
+import type { Example, ServerSentEvents, Tool } from "@syla/contract/syla/options/v1/options";
 import {
   method as methodOption,
   service as serviceOption,
@@ -26,6 +26,8 @@ export interface MethodPolicy {
   readonly resumeField: string | undefined;
   /** Response field (local name) that is a stream event's place. */
   readonly cursorField: string | undefined;
+  /** How language models are offered it, when they are. */
+  readonly tool: Tool | undefined;
 }
 
 function localName(fields: readonly { name: string; localName: string }[], name: string) {
@@ -50,6 +52,7 @@ export function methodPolicy(method: DescMethod): MethodPolicy {
     examples: given?.examples ?? [],
     resumeField: localName(method.input.fields, given?.resumeField ?? ""),
     cursorField: localName(method.output.fields, given?.cursorField ?? ""),
+    tool: given?.tool,
   };
 }
 

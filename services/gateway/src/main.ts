@@ -18,6 +18,7 @@ import { registerGraphql } from "./graphql.ts";
 import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
 import { judge0Adapter } from "./judge0/adapter.ts";
+import { registerMcp } from "./mcp.ts";
 import { pistonAdapter } from "./piston/adapter.ts";
 import type { Interactive } from "./piston/interactive.ts";
 import { published } from "./published.ts";
@@ -119,6 +120,7 @@ function registerSurfaces(
   registerConnect(fastify, dispatcher, { bodyBytesMax, answers, log });
   registerGraphql(fastify, server, dispatcher, { ...sockets, bodyBytesMax, answers, log });
   registerWebsocket(server, dispatcher, sockets);
+  registerMcp(fastify, routes, { version, bodyBytesMax, origins, answers, streams, log });
   const adapters = offeredAdapters({ dispatcher, config, version, log, key });
   const deps = { bodyBytesMax, streamStallMs: config.streamStallMs, answers, sockets, log };
   registerAdapters({ fastify, server }, adapters, deps);

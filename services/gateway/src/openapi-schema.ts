@@ -89,7 +89,8 @@ export function objectSchema(
   };
 }
 
-function messageWords(desc: DescMessage): readonly string[] {
+/** What a message's own rules say, in sentences. */
+export function messageWords(desc: DescMessage): readonly string[] {
   if (!hasOption(desc, messageRules)) return [];
   const { cel, oneof } = getOption(desc, messageRules);
   return [

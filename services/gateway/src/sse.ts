@@ -32,6 +32,14 @@ export interface StreamCallOptions {
   readonly bodyField: string | undefined;
 }
 
+/** What a stream's response is written for. */
+export interface StreamPlace {
+  readonly context: CallContext;
+  readonly response: ServerResponse;
+  /** A client that lost it can come back for the rest. */
+  readonly resumable: boolean;
+}
+
 /** Where the client wants the stream to go on, by `Last-Event-ID`. */
 export function resumeFrom(method: BoundMethod, request: IncomingMessage): Resume | undefined {
   const text = request.headers["last-event-id"];
@@ -63,7 +71,8 @@ export async function sendStream(
 ): Promise<void> {
   const { method, context, response } = call;
   if (method.stream === undefined) return;
-  const sink = new EventStream(call, format, rules);
+  const resumable = method.policy.resumeField !== undefined;
+  const sink = new EventStream({ context, response, resumable }, format, rules);
   if (call.request.method === "HEAD") return sink.finish("");
   const messages = method.stream(call.message, context)[Symbol.asyncIterator]();
   try {
@@ -85,22 +94,25 @@ export async function sendStream(
   }
 }
 
+/** What a stream says beside its events. */
+export type StreamFrame = Pick<StreamFormat, "contentType" | "heartbeat" | "reconnect">;
+
 /** The response of one stream, from its head to its end. */
 export class EventStream {
   readonly context: CallContext;
   readonly #response: ServerResponse;
-  readonly #format: StreamFormat;
+  readonly #format: StreamFrame;
   readonly #rules: StreamRules;
   readonly #resumable: boolean;
   #heartbeat: NodeJS.Timeout | undefined;
   #life: NodeJS.Timeout | undefined;
 
-  constructor(call: StreamCallOptions, format: StreamFormat, rules: StreamRules) {
-    this.context = call.context;
-    this.#response = call.response;
+  constructor(place: StreamPlace, format: StreamFrame, rules: StreamRules) {
+    this.context = place.context;
+    this.#response = place.response;
     this.#format = format;
     this.#rules = rules;
-    this.#resumable = call.method.policy.resumeField !== undefined;
+    this.#resumable = place.resumable;
     rules.open.add(this);
   }
 

@@ -98,10 +98,18 @@ async function* events(
       if (code === "fail")
         throw new SylaError("queue_full", "Too many wait.", { retryAfterMs: 250 });
     }
+    if (code === "finish") yield finished();
     if (code === "hang") await new Promise<void>((resolve) => context.onAbort(() => resolve()));
   } finally {
     log.ended += 1;
   }
+}
+
+function finished(): ExecutionEvent {
+  const value = create(ExecutionSchema, {
+    ...{ id: knownId, status: Execution_Status.SUCCEEDED, exitCode: 0 },
+  });
+  return create(ExecutionEventSchema, { number: 6, event: { case: "finished", value } });
 }
 
 function sandbox(): Implementation {

@@ -90,7 +90,11 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? "/").split("?", 1)[0] ?? "/";
 }
 
-function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
+/**
+ * Throws `origin_not_allowed` when a page calls whose origin is not one of those; programs send none. For what a page
+ * could do without asking first, or must not do by another name of this host.
+ */
+export function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
   const { origin, host } = headers;
   if (origin === undefined || origins.includes("*") || origins.includes(origin)) return;
   if (isOwnOrigin(origin, host)) return;

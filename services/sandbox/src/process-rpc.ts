@@ -1,6 +1,9 @@
 // The wire of ProcessService: one handler per method, in the order of the contract.
 import { create } from "@bufbuild/protobuf";
 import {
+  type GetProcessOutputRequest,
+  type GetProcessOutputResponse,
+  GetProcessOutputResponseSchema,
   ListProcessesResponseSchema,
   type ProcessEvent,
   type ProcessOutput,
@@ -10,7 +13,7 @@ import {
   RunProcessResponseSchema,
   WriteInputResponseSchema,
 } from "@syla/contract/syla/sandbox/v1/process";
-import type { CallContext } from "@syla/kit/call";
+import { type CallContext, tooLate } from "@syla/kit/call";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { Tail } from "@syla/kit/tail";
 import { invalidRequest } from "@syla/kit/validate";
@@ -46,6 +49,7 @@ export function processRpc(sandboxes: Sandboxes, offer: Offer): Implementation {
       const processes = (await sandboxes.find(sandbox)).processes(tag);
       return create(ListProcessesResponseSchema, { processes });
     },
+    getProcessOutput: async (request, context) => gather(await find(request), request, context),
     watchProcess: async function* (request, context) {
       yield* (await find(request)).watch(request.after, context);
     },
@@ -85,6 +89,70 @@ async function run(process: SandboxProcess, context: CallContext): Promise<RunPr
     stdoutTruncated: kept.stdout.truncated,
     stderrTruncated: kept.stderr.truncated,
   });
+}
+
+/** What a process printed after a number; waits for more, if asked to, until it ends or the answer is full. */
+async function gather(
+  process: SandboxProcess,
+  { after, wait }: Pick<GetProcessOutputRequest, "after" | "wait">,
+  context: CallContext,
+): Promise<GetProcessOutputResponse> {
+  const waitMs = wait === undefined ? 0 : Number(wait.seconds) * 1000 + wait.nanos / 1_000_000;
+  const there = process.message.lastEvent;
+  const part = new Part(after);
+  const waited = context.child();
+  const over = tooLate();
+  const timer = waitMs > 0 ? setTimeout(() => waited.abort(over), waitMs) : undefined;
+  try {
+    if (waitMs > 0 || after < there) {
+      for await (const event of process.watch(after, waited)) {
+        if (!part.add(event) || (waitMs === 0 && event.number >= there)) break;
+      }
+    }
+  } catch (error) {
+    if (error !== over) throw error;
+  } finally {
+    clearTimeout(timer);
+    waited.finish();
+  }
+  return part.answer(process);
+}
+
+/** As much of what a process printed as one answer holds. */
+class Part {
+  #lastEvent: number;
+  #lostBytes = 0;
+  #bytes = 0;
+  readonly #stdout: Uint8Array[] = [];
+  readonly #stderr: Uint8Array[] = [];
+
+  constructor(after: number) {
+    this.#lastEvent = after;
+  }
+
+  /** Takes an event; false when there is no room for it. */
+  add({ number, event }: ProcessEvent): boolean {
+    if (event.case === "lostBytes") this.#lostBytes += event.value;
+    if (event.case === "stdout" || event.case === "stderr") {
+      const bytes = bytesOf(event.value);
+      if (this.#bytes > 0 && this.#bytes + bytes.length > answerBytesMax) return false;
+      this.#bytes += bytes.length;
+      (event.case === "stdout" ? this.#stdout : this.#stderr).push(bytes);
+    }
+    this.#lastEvent = number;
+    return true;
+  }
+
+  answer({ message }: SandboxProcess): GetProcessOutputResponse {
+    return create(GetProcessOutputResponseSchema, {
+      process: message,
+      stdout: Buffer.concat(this.#stdout).toString("utf8"),
+      stderr: Buffer.concat(this.#stderr).toString("utf8"),
+      lostBytes: this.#lostBytes,
+      lastEvent: this.#lastEvent,
+      more: this.#lastEvent < message.lastEvent,
+    });
+  }
 }
 
 function keepOutput(kept: { stdout: Tail; stderr: Tail }, event: ProcessEvent["event"]): void {

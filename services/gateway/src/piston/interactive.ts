@@ -149,7 +149,7 @@ export class InteractiveJob {
       if (event.case === "started") this.#began(stage, event.value.id);
       else if (event.case === "ended") last = event.value;
       else if (event.case === "lostBytes") output.fault ??= "output was not read in time";
-      else if (event.case !== undefined) {
+      else if (event.case === "stdout" || event.case === "stderr") {
         const data = output.take(event.case, event.value);
         if (data !== "") await tell({ type: "data", stream: event.case, data });
       }

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file syla/options/v1/options.proto.
  */
 export const file_syla_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zeWxhL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPc3lsYS5vcHRpb25zLnYxIiEKDVNlcnZpY2VQb2xpY3kSEAoIaW50ZXJuYWwYASABKAgi4wEKDE1ldGhvZFBvbGljeRIqCgd0aW1lb3V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGxvY2F0aW9uGAIgASgJEj0KEnNlcnZlcl9zZW50X2V2ZW50cxgDIAEoCzIhLnN5bGEub3B0aW9ucy52MS5TZXJ2ZXJTZW50RXZlbnRzEioKCGV4YW1wbGVzGAQgAygLMhguc3lsYS5vcHRpb25zLnYxLkV4YW1wbGUSFAoMcmVzdW1lX2ZpZWxkGAUgASgJEhQKDGN1cnNvcl9maWVsZBgGIAEoCSJPChBTZXJ2ZXJTZW50RXZlbnRzEhIKCmRhdGFfZmllbGQYASABKAkSEQoJZW5kX2V2ZW50GAIgASgJEhQKDGVycm9yX3ByZWZpeBgDIAEoCSIuCgdFeGFtcGxlEg0KBXRpdGxlGAEgASgJEhQKDHJlcXVlc3RfanNvbhgCIAEoCTpbCgdzZXJ2aWNlEh8uZ29vZ2xlLnByb3RvYnVmLlNlcnZpY2VPcHRpb25zGPSTAyABKAsyHi5zeWxhLm9wdGlvbnMudjEuU2VydmljZVBvbGljeVIHc2VydmljZTpXCgZtZXRob2QSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxj1kwMgASgLMh0uc3lsYS5vcHRpb25zLnYxLk1ldGhvZFBvbGljeVIGbWV0aG9kOj0KCXNlbnNpdGl2ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY9pMDIAEoCFIJc2Vuc2l0aXZlOj4KCmlucHV0X29ubHkSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGPeTAyABKAhSCWlucHV0T25seWIGcHJvdG8z", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
+  fileDesc("Ch1zeWxhL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPc3lsYS5vcHRpb25zLnYxIiEKDVNlcnZpY2VQb2xpY3kSEAoIaW50ZXJuYWwYASABKAgiiAIKDE1ldGhvZFBvbGljeRIqCgd0aW1lb3V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGxvY2F0aW9uGAIgASgJEj0KEnNlcnZlcl9zZW50X2V2ZW50cxgDIAEoCzIhLnN5bGEub3B0aW9ucy52MS5TZXJ2ZXJTZW50RXZlbnRzEioKCGV4YW1wbGVzGAQgAygLMhguc3lsYS5vcHRpb25zLnYxLkV4YW1wbGUSFAoMcmVzdW1lX2ZpZWxkGAUgASgJEhQKDGN1cnNvcl9maWVsZBgGIAEoCRIjCgR0b29sGAcgASgLMhUuc3lsYS5vcHRpb25zLnYxLlRvb2wicwoEVG9vbBIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhMKC2Rlc3RydWN0aXZlGAQgASgIEg4KBmhpZGRlbhgFIAMoCRIUCgxyZXN1bHRfZmllbGQYBiABKAkiTwoQU2VydmVyU2VudEV2ZW50cxISCgpkYXRhX2ZpZWxkGAEgASgJEhEKCWVuZF9ldmVudBgCIAEoCRIUCgxlcnJvcl9wcmVmaXgYAyABKAkiLgoHRXhhbXBsZRINCgV0aXRsZRgBIAEoCRIUCgxyZXF1ZXN0X2pzb24YAiABKAk6WwoHc2VydmljZRIfLmdvb2dsZS5wcm90b2J1Zi5TZXJ2aWNlT3B0aW9ucxj0kwMgASgLMh4uc3lsYS5vcHRpb25zLnYxLlNlcnZpY2VQb2xpY3lSB3NlcnZpY2U6VwoGbWV0aG9kEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY9ZMDIAEoCzIdLnN5bGEub3B0aW9ucy52MS5NZXRob2RQb2xpY3lSBm1ldGhvZDo9CglzZW5zaXRpdmUSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGPaTAyABKAhSCXNlbnNpdGl2ZTo+CgppbnB1dF9vbmx5Eh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxj3kwMgASgIUglpbnB1dE9ubHliBnByb3RvMw", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * What holds for a whole service.
@@ -86,6 +86,13 @@ export type MethodPolicy = Message<"syla.options.v1.MethodPolicy"> & {
    * @generated from field: string cursor_field = 6;
    */
   cursorField: string;
+
+  /**
+   * Offers the method to language models, as a tool of the Model Context Protocol (MCP).
+   *
+   * @generated from field: syla.options.v1.Tool tool = 7;
+   */
+  tool?: Tool | undefined;
 };
 
 /**
@@ -94,6 +101,64 @@ export type MethodPolicy = Message<"syla.options.v1.MethodPolicy"> & {
  */
 export const MethodPolicySchema: GenMessage<MethodPolicy> = /*@__PURE__*/
   messageDesc(file_syla_options_v1_options, 1);
+
+/**
+ * A method as a tool for language models. Its arguments are the fields of its request; those of the field that REST
+ * takes as its body stand beside them.
+ *
+ * @generated from message syla.options.v1.Tool
+ */
+export type Tool = Message<"syla.options.v1.Tool"> & {
+  /**
+   * The tool's name, for example `run_code`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its name for a person.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * What it does, where the method's comment is not what a model should read.
+   *
+   * @generated from field: string description = 3;
+   */
+  description: string;
+
+  /**
+   * It may undo or overwrite something.
+   *
+   * @generated from field: bool destructive = 4;
+   */
+  destructive: boolean;
+
+  /**
+   * Arguments that are not offered, by their names in the .proto.
+   *
+   * @generated from field: repeated string hidden = 5;
+   */
+  hidden: string[];
+
+  /**
+   * Of a server-streaming method: the field of its events that ends the stream, which is the tool's answer. Output and
+   * files that came in events before are put into its fields of the same name.
+   *
+   * @generated from field: string result_field = 6;
+   */
+  resultField: string;
+};
+
+/**
+ * Describes the message syla.options.v1.Tool.
+ * Use `create(ToolSchema)` to create a new message.
+ */
+export const ToolSchema: GenMessage<Tool> = /*@__PURE__*/
+  messageDesc(file_syla_options_v1_options, 2);
 
 /**
  * A foreign event format. Each message becomes one event whose data is the text of one field.
@@ -128,7 +193,7 @@ export type ServerSentEvents = Message<"syla.options.v1.ServerSentEvents"> & {
  * Use `create(ServerSentEventsSchema)` to create a new message.
  */
 export const ServerSentEventsSchema: GenMessage<ServerSentEvents> = /*@__PURE__*/
-  messageDesc(file_syla_options_v1_options, 2);
+  messageDesc(file_syla_options_v1_options, 3);
 
 /**
  * One worked request.
@@ -156,7 +221,7 @@ export type Example = Message<"syla.options.v1.Example"> & {
  * Use `create(ExampleSchema)` to create a new message.
  */
 export const ExampleSchema: GenMessage<Example> = /*@__PURE__*/
-  messageDesc(file_syla_options_v1_options, 3);
+  messageDesc(file_syla_options_v1_options, 4);
 
 /**
  * The policy of a service.
