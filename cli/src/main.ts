@@ -21,6 +21,10 @@ const commands: Entries = {
   ps: { about: "list executions", load: async () => (await import("./ps.ts")).ps },
   logs: { about: "the output of an execution", load: async () => (await import("./logs.ts")).logs },
   get: { about: "one execution", load: async () => (await import("./get.ts")).get },
+  repl: {
+    about: "an interpreter that remembers, in a jail",
+    load: async () => (await import("./repl.ts")).repl,
+  },
   shell: {
     about: "a terminal in a sandbox",
     load: async () => (await import("./shell.ts")).shell,

@@ -97,7 +97,7 @@ const endMsMax = 60_000;
 /** Starts `syla` with arguments on a terminal of 90 by 30. */
 export function startOnTerminal(args: readonly string[], options: Start = {}): OnTerminal {
   const { PATH = "", HOME = "" } = process.env;
-  const cwd = freshFolder();
+  const { cwd = freshFolder() } = options;
   const quoted = ["bash", "-mc", onTerminal, process.execPath, main, ...args].map(quote).join(" ");
   const child = spawn("script", ["-qefc", quoted, "/dev/null"], {
     cwd,
@@ -125,6 +125,7 @@ export function startOnTerminal(args: readonly string[], options: Start = {}): O
         if (at < 0) return;
         from = at + text.length;
         waiting.delete(look);
+        child.off("close", fail);
         clearTimeout(timer);
         resolve();
       };

@@ -7,12 +7,14 @@ import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { type SessionEvent, SessionService } from "@syla/contract/syla/session/v1/session";
 import { type Client, createClient } from "./call.ts";
 import { SylaError } from "./error.ts";
 import {
   type ExecutionSpec,
   followExecution,
   type FollowOptions,
+  followNewCell,
   followNewProcess,
   followProcess,
   type ProcessRef,
@@ -57,6 +59,8 @@ export interface Syla {
   readonly process: Client<typeof ProcessService>;
   /** Reads and changes the files of a sandbox. */
   readonly file: Client<typeof FileService>;
+  /** Runs cells of code in interpreters that stay. */
+  readonly session: Client<typeof SessionService>;
   /**
    * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
    * Leaving before it, or the signal, cancels the run.
@@ -80,6 +84,14 @@ export interface Syla {
     request: Parameters<Client<typeof ProcessService>["startProcessStream"]>[0],
     options?: Omit<FollowOptions, "after">,
   ) => AsyncIterable<ProcessEvent>;
+  /**
+   * Runs a cell in a session and gives its events, over dropped connections too. The last one is `ended`. Leaving does
+   * not disturb the cell.
+   */
+  readonly followNewCell: (
+    request: Parameters<Client<typeof SessionService>["runCellStream"]>[0],
+    options?: Omit<FollowOptions, "after">,
+  ) => AsyncIterable<SessionEvent>;
 }
 
 /**
@@ -104,6 +116,7 @@ export function createSyla(options: SylaOptions): Syla {
   const link = { url, transport };
   const execution = createClient(ExecutionService, link);
   const process = createClient(ProcessService, link);
+  const session = createClient(SessionService, link);
   return {
     url,
     execution,
@@ -111,10 +124,12 @@ export function createSyla(options: SylaOptions): Syla {
     sandbox: createClient(SandboxService, link),
     process,
     file: createClient(FileService, link),
+    session,
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),
     followNewProcess: (request, followOptions) => followNewProcess(process, request, followOptions),
+    followNewCell: (request, followOptions) => followNewCell(session, request, followOptions),
   };
 }
 

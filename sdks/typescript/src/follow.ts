@@ -1,5 +1,6 @@
-// The events of an execution, or of a process in a sandbox, as one unbroken sequence. They are numbered and kept by the
-// platform, so a connection that breaks costs nothing: the next one asks for what comes after the last number seen.
+// The events of an execution, of a process in a sandbox or of a cell in a session, as one unbroken sequence. They are
+// numbered and kept by the platform, so a connection that breaks costs nothing: the next one asks for what comes after
+// the last number seen.
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import type { ExecutionSpecSchema } from "@syla/contract/syla/execution/v1/spec";
@@ -8,6 +9,11 @@ import type {
   ProcessService,
   StartProcessStreamRequestSchema,
 } from "@syla/contract/syla/sandbox/v1/process";
+import type {
+  RunCellStreamRequestSchema,
+  SessionEvent,
+  SessionService,
+} from "@syla/contract/syla/session/v1/session";
 import type { CallOptions, Client } from "./call.ts";
 import { SylaError } from "./error.ts";
 
@@ -44,6 +50,7 @@ export type ExecutionSpec = MessageInitShape<typeof ExecutionSpecSchema>;
 
 type Executions = Client<typeof ExecutionService>;
 type Processes = Client<typeof ProcessService>;
+type Sessions = Client<typeof SessionService>;
 
 /** A process in a sandbox; the contract's Process is one. */
 export interface ProcessRef {
@@ -99,29 +106,83 @@ export function followProcess(
  * Starts a process and follows it from its first event, which names it; none is missed in between, as could be of a
  * process that was started before it is followed. Leaving does not disturb the process.
  */
-export async function* followNewProcess(
+export function followNewProcess(
   processes: Processes,
   request: MessageInitShape<typeof StartProcessStreamRequestSchema>,
   options: Omit<FollowOptions, "after"> = {},
 ): AsyncGenerator<ProcessEvent, void> {
-  const { signal } = options;
-  let started: ProcessRef | undefined;
+  const begun = {
+    what: "a new process",
+    start: (call: CallOptions) => processes.startProcessStream(request, call),
+    refOf: ({ event }: ProcessEvent) => (event.case === "started" ? event.value : undefined),
+    isLast: ({ event }: ProcessEvent) => event.case === "ended",
+    goOn: (ref: ProcessRef, after: number) => followProcess(processes, ref, { ...options, after }),
+  };
+  return followNew(begun, options.signal);
+}
+
+/**
+ * Runs a cell and follows it from its first event to its last, which is `ended`; none is missed over dropped
+ * connections. Leaving does not disturb the cell.
+ */
+export function followNewCell(
+  sessions: Sessions,
+  request: MessageInitShape<typeof RunCellStreamRequestSchema>,
+  options: Omit<FollowOptions, "after"> = {},
+): AsyncGenerator<SessionEvent, void> {
+  const { session } = request;
+  const isLast = ({ event }: SessionEvent) => event.case === "ended";
+  const begun = {
+    what: `a new cell in session ${session}`,
+    start: (call: CallOptions) => sessions.runCellStream(request, call),
+    refOf: ({ cell }: SessionEvent) => (cell === 0 ? undefined : cell),
+    isLast,
+    goOn: (cell: number, after: number) => {
+      const followed = {
+        what: `cell ${cell} in session ${session}`,
+        watch: (last: number, call: CallOptions) =>
+          sessions.watchSession({ ...withSession(session), cell, after: last }, call),
+        isLast,
+      };
+      return follow(followed, { ...options, after });
+    },
+  };
+  return followNew(begun, options.signal);
+}
+
+function withSession(session: string | undefined): { session?: string } {
+  return session === undefined ? {} : { session };
+}
+
+interface Begun<E, R> {
+  readonly what: string;
+  /** Not done a second time: that would be a second one. */
+  readonly start: (call: CallOptions) => AsyncIterable<E>;
+  /** What names it, once an event tells. */
+  readonly refOf: (event: E) => R | undefined;
+  readonly isLast: (event: E) => boolean;
+  readonly goOn: (ref: R, after: number) => AsyncIterable<E>;
+}
+
+async function* followNew<E extends { readonly number: number }, R>(
+  { what, start, refOf, isLast, goOn }: Begun<E, R>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<E, void> {
+  let ref: R | undefined;
   let after = 0;
   try {
-    const call = signal === undefined ? {} : { signal };
-    for await (const event of processes.startProcessStream(request, call)) {
+    for await (const event of start(signal === undefined ? {} : { signal })) {
       after = event.number;
-      if (event.event.case === "started") started = event.event.value;
+      ref ??= refOf(event);
       yield event;
-      if (event.event.case === "ended") return;
+      if (isLast(event)) return;
     }
   } catch (thrown) {
-    // To start it again would be to start a second one.
-    if (started === undefined) throw thrown;
+    if (ref === undefined) throw thrown;
     passing(thrown);
   }
-  if (started === undefined) throw brokenOff("a new process");
-  yield* followProcess(processes, started, { ...options, after });
+  if (ref === undefined) throw brokenOff(what);
+  yield* goOn(ref, after);
 }
 
 async function* follow<E extends { readonly number: number }>(
