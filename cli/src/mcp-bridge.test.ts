@@ -83,6 +83,16 @@ test("each event of a stream is a line", async () => {
   assert.deepEqual([(await next()).result, (await next()).id], [{ part: 1 }, 2]);
 });
 
+test("a stream that ends without the answer is an error", async () => {
+  const { bridge, next } = bridgeTo(url);
+  serve = (_body, _request, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(": still here\n\n");
+  };
+  bridge.take(request(1));
+  assert.equal((await next()).error?.message, "The call ended without an answer.");
+});
+
 test("what HTTP refuses is the answer to the request", async () => {
   const { bridge, next } = bridgeTo(url);
   const refusals: readonly (readonly [status: number, body: string, message: string])[] = [

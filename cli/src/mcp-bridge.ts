@@ -17,6 +17,8 @@ type Id = string | number;
 interface Message {
   /** The requests in it that wait for an answer; a batch has several. */
   readonly ids: readonly Id[];
+  /** Those of them that did not get it yet. */
+  readonly waiting: Set<Id>;
   /** A request to be forgotten. */
   readonly cancels: Id | undefined;
   readonly isInitialize: boolean;
@@ -77,6 +79,8 @@ export class McpBridge {
       this.#session = response.headers.get("mcp-session-id") ?? this.#session;
       if (response.ok) await this.#pass(response, message);
       else this.#refuse(message.ids, codes.internal, await refusalOf(response));
+      const left = message.ids.filter((id) => message.waiting.has(id));
+      if (response.ok) this.#refuse(left, codes.internal, "The call ended without an answer.");
     } catch (thrown) {
       if (signal.aborted) return;
       const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -112,9 +116,12 @@ export class McpBridge {
   }
 
   // Written anew, so that it is one line whoever sent it.
-  async #hand(text: string, { isInitialize }: Message): Promise<void> {
+  async #hand(text: string, { isInitialize, waiting }: Message): Promise<void> {
     if (text === "") return;
     const json: unknown = JSON.parse(text);
+    for (const { id, method } of messagesIn(json)) {
+      if (method === undefined && isId(id)) waiting.delete(id);
+    }
     if (isInitialize) this.#version = versionOf(json) ?? this.#version;
     await this.#write(JSON.stringify(json));
   }
@@ -133,18 +140,25 @@ export class McpBridge {
 function readMessage(line: string): Message | undefined {
   try {
     const json: unknown = JSON.parse(line);
-    const all = (Array.isArray(json) ? json : [json]).map(fieldsOf);
+    const all = messagesIn(json);
     const [only] = all;
     const { requestId } = fieldsOf(only?.["params"]);
     const isCancel = all.length === 1 && only?.["method"] === "notifications/cancelled";
+    const ids = all.flatMap(({ id, method }) => (method !== undefined && isId(id) ? [id] : []));
     return {
-      ids: all.filter((one) => "method" in one).flatMap(({ id }) => (isId(id) ? [id] : [])),
+      ids,
+      waiting: new Set(ids),
       cancels: isCancel && isId(requestId) ? requestId : undefined,
       isInitialize: all.some(({ method }) => method === "initialize"),
     };
   } catch {
     return undefined;
   }
+}
+
+// One, or a batch of them.
+function messagesIn(json: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return (Array.isArray(json) ? json : [json]).map(fieldsOf);
 }
 
 function isId(id: unknown): id is Id {

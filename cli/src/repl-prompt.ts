@@ -2,7 +2,7 @@
 // answers that a cell asks for. While a cell runs the keyboard stays ours, for Ctrl-C.
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
-import { CheckCodeResponse_Verdict as Verdict } from "@syla/contract/syla/session/v1/session";
+import { CheckCodeResponse_Verdict as Verdict } from "@syla/contract/syla/session/v1/code";
 import type { Syla } from "@syla/sdk";
 import { historyLinesMax, readHistory, writeHistory } from "./repl-history.ts";
 

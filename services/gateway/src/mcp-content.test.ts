@@ -1,6 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  fromJson,
+  type JsonObject,
+  type MessageInitShape,
+} from "@bufbuild/protobuf";
+import {
+  FieldDescriptorProto_Label as Label,
+  FieldDescriptorProto_Type as Type,
+  FileDescriptorProtoSchema,
+} from "@bufbuild/protobuf/wkt";
 import { type ArtifactSchema, ExecutionSchema } from "@syla/contract/syla/execution/v1/execution";
 import {
   RemoveFileResponseSchema,
@@ -55,6 +67,48 @@ test("images are images by their bytes, and only whole ones", () => {
   });
   const [text] = attached({ name: "a.png", contentBase64: Buffer.from("no image") });
   assert.deepEqual(text, { type: "text", text: "a.png:\nno image" });
+});
+
+// What a notebook's cell answers: a thing in several forms, and how it came to an error.
+function cellSchema(): DescMessage {
+  const field = (name: string, number: number, more: object = {}) => ({
+    ...{ name, jsonName: name, number, type: Type.STRING, label: Label.OPTIONAL, ...more },
+  });
+  const list = (name: string, number: number, typeName: string) =>
+    field(name, number, { type: Type.MESSAGE, label: Label.REPEATED, typeName });
+  const part = [
+    field("mime_type", 1, { jsonName: "mimeType" }),
+    field("text", 2),
+    field("base64", 3, { type: Type.BYTES }),
+  ];
+  const traceback = field("traceback", 2, { label: Label.REPEATED });
+  const file = create(FileDescriptorProtoSchema, {
+    ...{ name: "cell.proto", package: "test", syntax: "proto3" },
+    messageType: [
+      { name: "Part", field: part },
+      { name: "Result", field: [list("parts", 1, ".test.Part")] },
+      { name: "Cell", field: [list("results", 1, ".test.Result"), traceback] },
+    ],
+  });
+  const cell = createFileRegistry(file, () => undefined).getMessage("test.Cell");
+  assert.ok(cell !== undefined);
+  return cell;
+}
+
+test("one thing in several forms is told in the simplest, and an image of it is one", () => {
+  const desc = cellSchema();
+  const parts = [
+    { mimeType: "text/html", text: "<b>42</b>" },
+    { mimeType: "text/plain", text: "42" },
+    { mimeType: "image/png", base64: Buffer.from(png).toString("base64") },
+  ];
+  const cell = fromJson(desc, { results: [{ parts }], traceback: ["line 1", "line 2"] });
+  const [text, image] = toolAnswer(desc, cell).content;
+  assert.equal(
+    textOf(text),
+    "results:\n- parts: 42 [text/html, image/png]\ntraceback: \nline 1\nline 2",
+  );
+  assert.equal(image?.["mimeType"], "image/png");
 });
 
 test("a file that was read has its own name", () => {

@@ -33,6 +33,14 @@ const toldFields: Readonly<Record<string, readonly string[]>> = {
   "syla.sandbox.v1.Process": [
     ...["id", "command", "args", "tag", "running", "exit_code", "signal", "end_reason"],
   ],
+  "syla.session.v1.Session": [
+    ...["id", "status", "language", "version", "sandbox", "directory"],
+    ...["metadata", "end_reason", "end_message"],
+  ],
+  "syla.session.v1.Cell": [
+    ...["status", "execution_count", "results", "error", "input_request"],
+    ...["stdout_truncated", "stderr_truncated"],
+  ],
 };
 
 const implicitPresence = 2;
@@ -118,9 +126,11 @@ function attachment({ holder, name, bytes }: Found): JsonObject {
     return textBlock(`${name}:\n${bounded(bytes.toString("utf8"))}`);
   }
   const path = name.split("/").map(encodeURIComponent).join("/");
+  const declared = holder["mimeType"];
+  const otherType = typeof declared === "string" ? declared : "application/octet-stream";
   const resource = {
     uri: `syla:${path}`,
-    mimeType: mimeType ?? "application/octet-stream",
+    mimeType: mimeType ?? otherType,
     blob: bytes.toString("base64"),
   };
   return { type: "resource", resource };
@@ -156,8 +166,28 @@ function rowOf(desc: DescMessage, json: JsonObject): string {
     .join(", ");
 }
 
-function lineOf({ jsonName }: DescField, value: JsonValue): string {
-  return `${jsonName}: ${typeof value === "string" ? value : JSON.stringify(value)}`;
+function lineOf(field: DescField, value: JsonValue): string {
+  return `${field.jsonName}: ${textOf(field, value)}`;
+}
+
+function textOf(field: DescField, value: JsonValue): string {
+  if (typeof value === "string") return value;
+  if (!Array.isArray(value)) return JSON.stringify(value);
+  const isForms = field.message?.fields.some(({ name }) => name === "mime_type") === true;
+  if (isForms) return simplestOf(value.filter(isObject));
+  const isTrace = field.name === "traceback" && value.every((line) => typeof line === "string");
+  return isTrace ? `\n${value.join("\n")}` : JSON.stringify(value);
+}
+
+// Of one thing in several forms, what can be read; that there is another is told by its type.
+function simplestOf(forms: readonly JsonObject[]): string {
+  const readable = forms.filter(({ text }) => typeof text === "string");
+  const plain = readable.find(({ mimeType }) => mimeType === "text/plain") ?? readable[0];
+  const others = forms.filter((form) => form !== plain);
+  const types = others.flatMap(({ mimeType }) => (typeof mimeType === "string" ? [mimeType] : []));
+  const text = plain?.["text"];
+  const told = typeof text === "string" ? [text] : [];
+  return [...told, ...(types.length === 0 ? [] : [`[${types.join(", ")}]`])].join(" ");
 }
 
 interface Fact {

@@ -54,6 +54,14 @@ test("output that is not UTF-8 as a whole is bytes", () => {
   assert.deepEqual([answer.stdout, [...answer.stdoutBase64]], ["", [0x61, 0xff]]);
 });
 
+test("of more output than a run may have, the last is held", () => {
+  const piece = "x".repeat(1024 ** 2);
+  const pieces = Array.from({ length: 20 }, () => printed("stdout", piece));
+  const answer = folded([...pieces, printed("stdout", "end"), end]);
+  assert.equal(answer.stdout.length, 15 * 1024 ** 2 + "end".length);
+  assert.ok(answer.stdout.endsWith("xend"));
+});
+
 test("files become the answer's list, and the event that ended it stays as it was", () => {
   const { event: artifact } = create(ExecutionEventSchema, {
     event: { case: "artifact", value: { name: "x" } },

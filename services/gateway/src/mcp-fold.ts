@@ -8,16 +8,23 @@ import {
   type DescMessage,
   type Message,
   ScalarType,
+  toBinary,
 } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage, isReflectMessage } from "@bufbuild/protobuf/reflect";
 import { SylaError } from "@syla/kit/error";
+
+/** Output of one stream that is held, in bytes: what a run may print at most. Of more, the last is. */
+const outputBytesMax = 16 * 1024 ** 2;
+/** Files of one call that are held, in bytes; a run brings half of that at most. */
+const itemBytesMax = 64 * 1024 ** 2;
 
 /** Collects the events of one call. */
 export class Fold {
   readonly #events: DescMessage;
   readonly #resultField: DescField & { readonly message: DescMessage };
-  readonly #output = new Map<string, Uint8Array[]>();
+  readonly #output = new Map<string, Output>();
   readonly #items = new Map<string, ReflectMessage[]>();
+  #itemBytes = 0;
   #result: Message | undefined;
 
   constructor(events: DescMessage, resultField: string) {
@@ -44,11 +51,24 @@ export class Fold {
   #take(name: string, value: ReflectMessage): string {
     const chunk = chunkOf(value);
     if (chunk === undefined) {
-      entryOf(this.#items, name).push(value);
+      this.#keep(name, value);
       return "";
     }
-    entryOf(this.#output, name).push(chunk);
+    const output = this.#output.get(name) ?? { chunks: [], bytes: 0 };
+    this.#output.set(name, output);
+    output.bytes += chunk.length;
+    output.chunks.push(chunk);
+    while (output.bytes > outputBytesMax) output.bytes -= output.chunks.shift()?.length ?? 0;
     return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString("utf8");
+  }
+
+  #keep(name: string, item: ReflectMessage): void {
+    if (listField(this.#resultField.message, name, item.desc) === undefined) return;
+    this.#itemBytes += toBinary(item.desc, item.message).length;
+    if (this.#itemBytes > itemBytesMax) return;
+    const items = this.#items.get(name) ?? [];
+    this.#items.set(name, items);
+    items.push(item);
   }
 
   /** The answer; throws when the stream ended without one. */
@@ -60,7 +80,7 @@ export class Fold {
     // The event is one that others are told, too.
     const message = clone(desc, this.#result);
     const answer = reflect(desc, message);
-    for (const [name, chunks] of this.#output) setOutput(answer, name, Buffer.concat(chunks));
+    for (const [name, { chunks }] of this.#output) setOutput(answer, name, Buffer.concat(chunks));
     for (const [name, items] of this.#items) setItems(answer, name, items);
     return message;
   }
@@ -78,10 +98,9 @@ export function foldField(
   return field;
 }
 
-function entryOf<T>(map: Map<string, T[]>, name: string): T[] {
-  const known = map.get(name) ?? [];
-  map.set(name, known);
-  return known;
+interface Output {
+  readonly chunks: Uint8Array[];
+  bytes: number;
 }
 
 // Bytes that were written are a message with a oneof of a text and of bytes.
@@ -109,9 +128,16 @@ function scalarField(desc: DescMessage, name: string, scalar: ScalarType) {
   return field?.fieldKind === "scalar" && field.scalar === scalar ? field : undefined;
 }
 
+function listField(desc: DescMessage, name: string, item: DescMessage) {
+  const field = desc.fields.find((one) => one.name === `${name}s`);
+  const isList = field?.fieldKind === "list" && field.listKind === "message";
+  return isList && field.message === item ? field : undefined;
+}
+
 function setItems(answer: ReflectMessage, name: string, items: readonly ReflectMessage[]): void {
-  const field = answer.desc.fields.find((one) => one.name === `${name}s`);
-  if (field?.fieldKind !== "list" || field.listKind !== "message" || answer.isSet(field)) return;
+  const [first] = items;
+  const field = first && listField(answer.desc, name, first.desc);
+  if (field === undefined || answer.isSet(field)) return;
   const list = answer.get(field);
-  for (const item of items) if (item.desc === field.message) list.add(item);
+  for (const item of items) list.add(item);
 }

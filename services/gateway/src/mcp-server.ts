@@ -48,6 +48,7 @@ const instructions = `Runs programs in jails of their own, without a network and
 Use run_code for a program that stands alone: nothing of it stays.
 Where work takes several steps, create_sandbox answers an id; with it, write_files, run_process, read_file and the
 others work in one place until kill_sandbox or the end of its lifetime. Paths are absolute or below /work.
+Where variables are to stay from one piece of code to the next, create_session answers an id for run_cell.
 A program that fails is an answer, with its exit code and what it printed, not an error of the tool.`;
 
 // A notification is read by a person, or by nobody.

@@ -227,3 +227,15 @@ test("a client that leaves ends its call", async () => {
   stop.abort();
   await handlersEnded(log);
 });
+
+test("a gateway that stops tells the calls that run why they end", async () => {
+  const other = await startTestGateway({ streamOpenMs: 10 });
+  const pending = await fetch(`${other.url}/mcp`, {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: both },
+    body: JSON.stringify(runs("hang")),
+  });
+  const [events] = await Promise.all([eventsOf(pending), other.close()]);
+  assert.match(events[0]?.result?.content?.[0]?.text ?? "", /^The platform is stopping\./);
+  await handlersEnded(other.log);
+});

@@ -2,11 +2,13 @@
 import { create } from "@bufbuild/protobuf";
 import type { CellSpec } from "@syla/contract/syla/session/v1/cell";
 import {
-  AnswerInputResponseSchema,
   CheckCodeResponseSchema,
   CheckCodeResponse_Verdict as Verdict,
   CompleteCodeResponseSchema,
   InspectCodeResponseSchema,
+} from "@syla/contract/syla/session/v1/code";
+import {
+  AnswerInputResponseSchema,
   ListCellsResponseSchema,
   ListSessionsResponseSchema,
   SessionService,
