@@ -27,6 +27,10 @@ files lie in them. 'syla shell' opens a terminal in one.`,
       about: "copy files and folders in and out",
       load: async () => (await import("./sandbox-cp.ts")).cp,
     },
+    url: {
+      about: "an address of a file in one, to read or write it by",
+      load: async () => (await import("./sandbox-url.ts")).url,
+    },
     logs: {
       about: "what a process in one wrote",
       load: async () => (await import("./sandbox-logs.ts")).logs,

@@ -80,6 +80,7 @@ const mistakes: readonly (readonly [args: string[], message: RegExp])[] = [
   [["sandbox", "exec", id], /There is no command to run: put it after '--'/],
   [["sandbox", "exec", "--", "ls"], /SANDBOX is missing\./],
   [["sandbox", "cp", "a", "b"], /One of FROM and TO must be in a sandbox/],
+  [["sandbox", "url", "a"], /The file must be in a sandbox, written SANDBOX:PATH/],
   [["sandbox", "logs", id], /PROCESS is missing\./],
   [["sandbox", "lsit"], /There is no command 'lsit'\. Did you mean 'list'\?/],
   [["sandbox", "create", "--label", "x"], /Cannot read --label 'x': write KEY=VALUE\./],
@@ -98,7 +99,7 @@ test("every sandbox command has a page with an example", async () => {
   const { stdout } = await syla(["sandbox"]);
   const names = [...stdout.matchAll(/^ {2}(\w+) {2,}/gm)].map(([, name = ""]) => name);
   assert.deepEqual(names, [
-    ...["create", "list", "get", "exec", "cp", "logs", "pause", "resume", "kill"],
+    ...["create", "list", "get", "exec", "cp", "url", "logs", "pause", "resume", "kill"],
   ]);
   for (const name of names) {
     const page = await syla(["sandbox", name, "--help"]);

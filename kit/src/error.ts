@@ -204,6 +204,11 @@ export const catalogue = {
     title: "The archive is damaged, or holds what is not unpacked",
     retryable: false,
   },
+  archives_full: {
+    status: "resource_exhausted",
+    title: "As many archives of the sandbox are on their way as may be",
+    retryable: true,
+  },
   presigned_refused: {
     status: "permission_denied",
     title: "The address is not good for this, or not any more",

@@ -277,6 +277,22 @@ test("a reader that takes nothing holds up no more than its window", async () =>
   assert.ok(bytes > 99 * 2 ** 20);
 });
 
+test("archives of one sandbox on their way are bounded, and a reader that leaves makes room", async () => {
+  const { id } = await makeSandbox(platform(), { limits: { diskBytes: String(200 * 2 ** 20) } });
+  await shell(platform(), id, "head -c 100M /dev/zero > large");
+  const leaving = new AbortController();
+  const open = [0, 1, 2, 3].map(() => {
+    return fetch(at(id, "/files:archive"), { signal: leaving.signal });
+  });
+  await Promise.all(open);
+  await refusal(await fetch(at(id, "/files:archive")), 429, "archives_full");
+  leaving.abort();
+  await eventually("there is room", async () => {
+    const response = await fetch(at(id, "/files:archive"), { method: "HEAD" });
+    return response.status === 200;
+  });
+});
+
 function residentBytes(): number {
   const status = readFileSync(`/proc/${platform().pid}/status`, "utf8");
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;

@@ -1,6 +1,14 @@
 // `syla shell` and `syla sandbox` against a whole platform, each command in a process of its own.
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -176,15 +184,17 @@ test("files are copied in and out, large ones and folders too", async () => {
   chmodSync(join(cwd, "src", "main.sh"), 0o755);
   const large = Buffer.alloc(20 * 2 ** 20, "large ");
   writeFileSync(join(cwd, "src", "deep", "large"), large);
+  symlinkSync("deep/large", join(cwd, "src", "link"));
   await cp("src", `${id}:`);
   assert.equal(
     (await shell(platform(), id, "src/main.sh; ls src")).stdout,
-    "ñ\ndeep\nempty\nmain.sh\n",
+    "ñ\ndeep\nempty\nlink\nmain.sh\n",
   );
   await cp(`${id}:src`, "back");
   assert.ok(readFileSync(join(cwd, "back", "deep", "large")).equals(large));
   assert.equal(statSync(join(cwd, "back", "main.sh")).mode & 0o777, 0o755);
   assert.ok(statSync(join(cwd, "back", "empty")).isDirectory());
+  assert.equal(readlinkSync(join(cwd, "back", "link")), "deep/large");
   mkdirSync(join(cwd, "into"));
   await cp(`${id}:src/main.sh`, "into");
   await cp(join("into", "main.sh"), `${id}:/tmp/new/`);
@@ -194,6 +204,20 @@ test("files are copied in and out, large ones and folders too", async () => {
   const { code, stderr } = await syla(["sandbox", "cp", `${id}:none`, "x"], here());
   assert.equal(code, 2);
   assert.match(stderr, /there is nothing at this path/);
+  await killSandbox(platform(), id);
+});
+
+test("a file has an address to write and to read it by", async () => {
+  const { id } = await makeSandbox(platform());
+  const url = async (...args: string[]) => {
+    const { code, stdout } = await syla(["sandbox", "url", `${id}:note`, ...args], here());
+    assert.equal(code, 0);
+    return stdout.trim();
+  };
+  const put = { method: "PUT", body: "by address" };
+  const written = await fetch(await url("--write", "--expires", "1m", "--size", "1kB"), put);
+  assert.equal(written.status, 200);
+  assert.equal(await (await fetch(await url())).text(), "by address");
   await killSandbox(platform(), id);
 });
 

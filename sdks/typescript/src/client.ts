@@ -4,10 +4,11 @@ import { type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { type ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
-import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { type FileEntry, FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type SessionEvent, SessionService } from "@syla/contract/syla/session/v1/session";
+import type { UploadArchiveResponse } from "@syla/contract/syla/sandbox/v1/transfer";
 import { type Client, createClient } from "./call.ts";
 import { SylaError } from "./error.ts";
 import {
@@ -21,8 +22,16 @@ import {
   type RunOptions,
   runProgram,
 } from "./follow.ts";
+import {
+  uploadArchive,
+  type UploadBody,
+  uploadFile,
+  type UploadOptions,
+  type UploadTarget,
+} from "./upload.ts";
 
 export type { CallOptions, Client } from "./call.ts";
+export type { UploadBody, UploadOptions, UploadTarget } from "./upload.ts";
 export { SylaError } from "./error.ts";
 export type { Status, SylaErrorOptions, Violation } from "./error.ts";
 export type {
@@ -92,6 +101,18 @@ export interface Syla {
     request: Parameters<Client<typeof SessionService>["runCellStream"]>[0],
     options?: Omit<FollowOptions, "after">,
   ) => AsyncIterable<SessionEvent>;
+  /** Writes a file of any size into a sandbox, whole or not at all, and answers it as it then is. */
+  readonly uploadFile: (
+    target: UploadTarget,
+    body: UploadBody,
+    options?: UploadOptions,
+  ) => Promise<FileEntry>;
+  /** Unpacks a tar, which may be in gzip, into a folder of a sandbox. `file.downloadArchive` is the way back. */
+  readonly uploadArchive: (
+    target: UploadTarget,
+    body: UploadBody,
+    options?: UploadOptions,
+  ) => Promise<UploadArchiveResponse>;
 }
 
 /**
@@ -114,6 +135,7 @@ export function createSyla(options: SylaOptions): Syla {
     ...(fetch === undefined ? {} : { fetch }),
   });
   const link = { url, transport };
+  const rest = { url, token, fetch: fetch ?? globalThis.fetch };
   const execution = createClient(ExecutionService, link);
   const process = createClient(ProcessService, link);
   const session = createClient(SessionService, link);
@@ -130,6 +152,9 @@ export function createSyla(options: SylaOptions): Syla {
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),
     followNewProcess: (request, followOptions) => followNewProcess(process, request, followOptions),
     followNewCell: (request, followOptions) => followNewCell(session, request, followOptions),
+    uploadFile: (target, body, uploadOptions) => uploadFile(rest, target, body, uploadOptions),
+    uploadArchive: (target, body, uploadOptions) =>
+      uploadArchive(rest, target, body, uploadOptions),
   };
 }
 

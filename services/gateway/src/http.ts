@@ -9,6 +9,7 @@ import { type AnswerRules, pathOf, sendProblem } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openContext } from "./context.ts";
 import { hostCheck, isLoopback } from "./own-host.ts";
+import { isPatient } from "./patience.ts";
 import { problemAnswer } from "./problem.ts";
 import { allowHeader, sendMethodNotAllowed } from "./rest.ts";
 import { allowedVerbs, type RouteGroup } from "./routes.ts";
@@ -139,6 +140,7 @@ const clientErrors: ReadonlyMap<string | undefined, readonly [code: ErrorCode, m
 
 // There is no request yet, only a socket with something on it that is not one.
 function answerBadClient(thrown: Error & { code?: string }, socket: Socket): void {
+  if (thrown.code === "ERR_HTTP_REQUEST_TIMEOUT" && isPatient(socket)) return;
   if (thrown.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;

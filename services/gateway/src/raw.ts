@@ -11,6 +11,7 @@ import { type CallContext, callerLeft } from "@syla/kit/call";
 import type { BoundMethod } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
 import { type AnswerRules, contextHeaders, securityHeaders } from "./answer.ts";
+import { patientBody } from "./patience.ts";
 import type { RestRoute } from "./routes.ts";
 import { waitForRoom } from "./sse.ts";
 
@@ -59,23 +60,15 @@ export async function* rawRequests(
   field: DescField,
   message: Message,
   request: IncomingMessage,
+  stallMs: number,
 ): AsyncGenerator<Message> {
   yield message;
-  for await (const data of bodyPieces(request)) {
-    yield create(field.parent, { [field.localName]: data });
-  }
-}
-
-async function* bodyPieces(request: IncomingMessage): AsyncGenerator<Buffer> {
-  // Destroying a request would take its connection, and with it the answer.
-  const pieces: AsyncIterable<unknown> = request.iterator({ destroyOnReturn: false });
   try {
-    for await (const piece of pieces) if (Buffer.isBuffer(piece)) yield piece;
+    for await (const data of patientBody(request, stallMs)) {
+      yield create(field.parent, { [field.localName]: data });
+    }
   } catch (thrown) {
     throw request.complete ? thrown : callerLeft();
-  } finally {
-    // Nobody reads the rest, and its sender is to get to read the answer.
-    request.resume();
   }
 }
 

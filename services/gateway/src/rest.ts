@@ -241,7 +241,8 @@ function uploadCall(field: DescField, route: RestRoute, deps: RestDeps): Call {
     try {
       refusePacked(request);
       const message = readHead(route, incoming, undefined);
-      const answers = stream?.(rawRequests(field, message, request), context) ?? [];
+      const requests = rawRequests(field, message, request, deps.streams.streamStallMs);
+      const answers = stream?.(requests, context) ?? [];
       for await (const answer of answers) answerTo(incoming, answer);
     } finally {
       request.resume();

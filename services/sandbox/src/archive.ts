@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 import type { Box } from "./box.ts";
 import type { UnpackStep } from "./box-send.ts";
-import { ArchiveError, type ArchiveEntry } from "./tar-header.ts";
+import { ArchiveError, type ArchiveEntry, pathBelow, shown } from "./tar-header.ts";
 import { readTar } from "./tar-read.ts";
 import { writeTar } from "./tar-write.ts";
 
@@ -20,8 +20,8 @@ export interface Unpacked {
 
 /** In one archive, either way. */
 const entriesMax = 100_000;
-/** Of what is made last and therefore held until then: links, and the folders. */
-const heldBytesMax = 32 * 1024 ** 2;
+/** Of what is held to the end: links, and the folders that are unpacked. */
+const heldBytesMax = 16 * 1024 ** 2;
 const entryBytes = 200;
 const chunkBytes = 65_536;
 const gzipLevel = 4;
@@ -32,9 +32,35 @@ export async function* packFolder(
   path: string,
   kind: Exclude<ArchiveKind, "detect">,
 ): AsyncGenerator<Buffer> {
-  const tar = inChunks(writeTar(box.pack(path, entriesMax)));
+  const tar = inChunks(writeTar(plain(box.pack(path, entriesMax))));
   if (kind === "tar") yield* tar;
   else yield* through(tar, createGzip({ level: gzipLevel }));
+}
+
+/**
+ * Only what may be unpacked elsewhere: it is the tenant's word what is in its folder, and whoever unpacks the archive
+ * is not to be led out of theirs by a path, or by a link that is in it.
+ */
+async function* plain(entries: AsyncIterable<ArchiveEntry>): AsyncGenerator<ArchiveEntry> {
+  const links = new Set<string>();
+  let heldBytes = 0;
+  for await (const entry of entries) {
+    const path = entry.path.toString("latin1");
+    if (!pathBelow(entry.path).equals(entry.path) || path === "") {
+      throw new ArchiveError(`'${shown(entry.path)}' is no path of it`);
+    }
+    for (let end = path.indexOf("/"); end !== -1; end = path.indexOf("/", end + 1)) {
+      if (links.has(path.slice(0, end))) {
+        throw new ArchiveError(`'${shown(entry.path)}' lies behind a link in it`);
+      }
+    }
+    if (entry.type === "symlink") {
+      links.add(path);
+      heldBytes += entryBytes + path.length;
+      if (heldBytes > heldBytesMax) throw new ArchiveError("it has too many links");
+    }
+    yield entry;
+  }
 }
 
 /** Unpacks an archive below a folder; throws ArchiveError where it is not to be unpacked. */

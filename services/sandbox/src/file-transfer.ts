@@ -35,12 +35,16 @@ import type { Sandbox } from "./sandbox.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 
 const presignedMs = 15 * 60_000;
+/** Archives of one sandbox on their way at one time: each holds a part of itself here. */
+const archivesMax = 4;
+const retryMs = 1000;
 const bytesType = "application/octet-stream";
 
 /** The transfers of FileService. */
 export class FileTransfer {
   readonly #sandboxes: Sandboxes;
   readonly #presigner: Presigner;
+  readonly #archives = new Map<Sandbox, number>();
 
   constructor(sandboxes: Sandboxes, presigner: Presigner) {
     this.#sandboxes = sandboxes;
@@ -70,8 +74,13 @@ export class FileTransfer {
       contentType: isGzip ? "application/gzip" : "application/x-tar",
       name: `${posix.basename(posix.normalize(path)) || "root"}${isGzip ? ".tar.gz" : ".tar"}`,
     });
-    for await (const part of explained(sandbox, withHead(head, bytes))) {
-      yield create(DownloadArchiveResponseSchema, part);
+    const leave = this.#enter(sandbox);
+    try {
+      for await (const part of explained(sandbox, withHead(head, bytes))) {
+        yield create(DownloadArchiveResponseSchema, part);
+      }
+    } finally {
+      leave();
     }
   }
 
@@ -81,9 +90,11 @@ export class FileTransfer {
     const { first, rest } = await headOf(requests);
     const sandbox = await this.#running(first.sandbox);
     const kind = kinds.get(first.format) ?? "detect";
-    const { entries, bytes } = await attempt(sandbox, () =>
+    const leave = this.#enter(sandbox);
+    const unpacking = attempt(sandbox, () =>
       unpackFolder(sandbox.box, pathInside(first.path), kind, dataOf(first, rest, 0)),
     );
+    const { entries, bytes } = await unpacking.finally(leave);
     return create(UploadArchiveResponseSchema, { entries, sizeBytes: bytes });
   }
 
@@ -117,6 +128,20 @@ export class FileTransfer {
     const sandbox = await this.#running(id);
     const file = { path, mode: 0, content: dataOf(first, rest, bytesMax) };
     return attempt(sandbox, async () => describeEntry(await sandbox.box.writeLarge(file)));
+  }
+
+  #enter(sandbox: Sandbox): () => void {
+    const count = this.#archives.get(sandbox) ?? 0;
+    if (count >= archivesMax) {
+      const message = `Cannot begin: ${count} archives of sandbox ${sandbox.message.id} are on their way.`;
+      throw new SylaError("archives_full", message, { retryAfterMs: retryMs });
+    }
+    this.#archives.set(sandbox, count + 1);
+    return () => {
+      const left = (this.#archives.get(sandbox) ?? 1) - 1;
+      if (left === 0) this.#archives.delete(sandbox);
+      else this.#archives.set(sandbox, left);
+    };
   }
 
   async #running(id: string): Promise<Sandbox> {
