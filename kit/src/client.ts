@@ -3,8 +3,10 @@
 import {
   create,
   type DescMethod,
+  type DescMethodClientStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
+  type DescMessage,
   type DescService,
   type Message,
   type MessageInitShape,
@@ -29,9 +31,14 @@ type ClientMethod<M extends DescMethod> =
     ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : M extends DescMethodServerStreaming<infer I, infer O>
       ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterable<MessageShape<O>>
-      : never;
+      : M extends DescMethodClientStreaming<infer I, infer O>
+        ? (
+            requests: AsyncIterable<MessageInitShape<I>>,
+            options?: CallOptions,
+          ) => Promise<MessageShape<O>>
+        : never;
 
-/** A client with one function for every unary and server-streaming method. */
+/** A client with one function for every method but those that stream both ways. */
 export type Client<S extends DescService> = {
   readonly [Name in keyof S["method"]]: ClientMethod<S["method"][Name]>;
 };
@@ -58,6 +65,12 @@ function clientMethod(desc: DescMethod, bound: BoundMethod) {
     return (request: MessageInitShape<typeof desc.input>, options: CallOptions = {}) =>
       unary(create(desc.input, request), openContext(options));
   }
+  if (desc.methodKind === "client_streaming") {
+    return (
+      requests: AsyncIterable<MessageInitShape<typeof desc.input>>,
+      options: CallOptions = {},
+    ) => onlyAnswer(stream?.(created(desc.input, requests), openContext(options)), bound.path);
+  }
   return (
     request: MessageInitShape<typeof desc.input>,
     options: CallOptions = {},
@@ -65,6 +78,23 @@ function clientMethod(desc: DescMethod, bound: BoundMethod) {
     if (stream === undefined) throw new SylaError("unimplemented", `${bound.path} is not served.`);
     return stream(create(desc.input, request), openContext(options));
   };
+}
+
+async function* created(
+  desc: DescMessage,
+  requests: AsyncIterable<MessageInitShape<DescMessage>>,
+): AsyncGenerator<Message> {
+  for await (const request of requests) yield create(desc, request);
+}
+
+async function onlyAnswer(
+  answers: AsyncIterable<Message> | undefined,
+  path: string,
+): Promise<Message> {
+  let last: Message | undefined;
+  for await (const answer of answers ?? []) last = answer;
+  if (last === undefined) throw new SylaError("unimplemented", `${path} is not served.`);
+  return last;
 }
 
 function openContext(options: CallOptions): CallContext {

@@ -19,6 +19,7 @@ const requestHeaders = [
   "Last-Event-ID",
   "Mcp-Protocol-Version",
   "Mcp-Session-Id",
+  "Range",
   "Traceparent",
   "X-Auth-Token",
   "X-Auth-User",
@@ -29,6 +30,9 @@ const requestHeaders = [
 ].join(", ");
 
 const answerHeaders = [
+  "Accept-Ranges",
+  "Content-Disposition",
+  "Content-Range",
   "ETag",
   "Grpc-Message",
   "Grpc-Status",

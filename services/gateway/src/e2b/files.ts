@@ -7,7 +7,6 @@ import {
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
-import { SylaError } from "@syla/kit/error";
 import type { LocalKey } from "@syla/kit/local-key";
 import {
   type Adapter,
@@ -21,7 +20,6 @@ import {
 import { isSigned, reachSandbox, sandboxHeader } from "./access.ts";
 import { errorReply, explainFiles, goneReply, isGone, Refusal } from "./errors.ts";
 import { absolute, inside } from "./home.ts";
-import { readLarge } from "./transfer.ts";
 import { type Writers, writeUploads } from "./uploads.ts";
 
 /** What the files are reached by. */
@@ -148,27 +146,26 @@ async function health(
 }
 
 async function readFile(
-  { files, processes }: FilesOptions,
+  { files }: FilesOptions,
   { query, context: parent }: AdapterRequest,
   sandbox: string,
 ): Promise<Reply> {
   const path = inside(absolute(query.get("path") ?? ""));
-  try {
-    const { content, contentBase64 } = await files.readFile({ sandbox, path }, { parent });
-    return bytesReply(once(contentBase64.length > 0 ? contentBase64 : Buffer.from(content)));
-  } catch (thrown) {
-    if (!(thrown instanceof SylaError && thrown.code === "file_too_large")) throw thrown;
-    return bytesReply(readLarge(processes, { sandbox, path, parent }));
-  }
+  const parts = files.downloadFile({ sandbox, path }, { parent })[Symbol.asyncIterator]();
+  // What cannot be read is told before there is an answer.
+  await parts.next();
+  return bytesReply(dataOf({ [Symbol.asyncIterator]: () => parts }));
+}
+
+async function* dataOf(
+  parts: AsyncIterable<{ readonly data: Uint8Array }>,
+): AsyncGenerator<Uint8Array> {
+  for await (const { data } of parts) yield data;
 }
 
 // Never as what a browser would show: it is the sandbox's word, and this is not its address.
 function bytesReply(chunks: AsyncIterable<Uint8Array>): StreamReply {
   return { kind: "stream", status: 200, contentType: "application/octet-stream", chunks };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 async function writeFiles(

@@ -11,7 +11,6 @@ import type { Fields } from "./fields.ts";
 import { absolute, inside } from "./home.ts";
 import { outputBytes } from "./output.ts";
 import type { Call, Methods } from "./rpc.ts";
-import { TRANSFER_TAG } from "./transfer.ts";
 
 type Processes = Client<typeof ProcessService>;
 
@@ -29,7 +28,7 @@ export function processMethods(processes: Processes): Methods {
     unary: {
       List: async ({ sandbox, context }) => {
         const all = await processes.listProcesses({ sandbox }, { parent: context });
-        const shown = all.processes.filter(({ running, tag }) => running && tag !== TRANSFER_TAG);
+        const shown = all.processes.filter(({ running }) => running);
         return { processes: shown.map(listed) };
       },
       SendInput: async (call) => {

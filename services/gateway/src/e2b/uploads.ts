@@ -4,19 +4,16 @@ import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
-import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { type CallContext, callerLeft } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
 import { Refusal } from "./errors.ts";
 import { absolute, inside } from "./home.ts";
 import { formFiles } from "./multipart.ts";
-import { writeLarge } from "./transfer.ts";
 
 /** What writes files. */
 export interface Writers {
   readonly files: Client<typeof FileService>;
-  readonly processes: Client<typeof ProcessService>;
 }
 
 interface Upload {
@@ -48,7 +45,8 @@ export async function writeUploads(
     const [begin, rest] = await beginning(content);
     if (rest !== undefined) {
       await flush();
-      await writeLarge(writers.processes, { sandbox, path: inside(path), parent }, rest);
+      const upload = uploadOf(sandbox, inside(path), rest);
+      await writers.files.uploadFile(upload, { parent });
       continue;
     }
     if (!batch.hasRoom(begin.length)) await flush();
@@ -57,6 +55,11 @@ export async function writeUploads(
   await flush();
   if (written.length === 0) throw new Refusal("invalid_argument", "the form has no file");
   return written;
+}
+
+async function* uploadOf(sandbox: string, path: string, content: AsyncIterable<Buffer>) {
+  yield { sandbox, path };
+  for await (const data of content) yield { data };
 }
 
 class Batch {
