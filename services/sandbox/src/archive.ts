@@ -28,7 +28,7 @@ const gzipLevel = 4;
 
 /** The archive of all below a folder. */
 export async function* packFolder(
-  box: Box,
+  box: Pick<Box, "pack">,
   path: string,
   kind: Exclude<ArchiveKind, "detect">,
 ): AsyncGenerator<Buffer> {
@@ -65,7 +65,7 @@ async function* plain(entries: AsyncIterable<ArchiveEntry>): AsyncGenerator<Arch
 
 /** Unpacks an archive below a folder; throws ArchiveError where it is not to be unpacked. */
 export async function unpackFolder(
-  box: Box,
+  box: Pick<Box, "unpack">,
   path: string,
   kind: ArchiveKind,
   source: AsyncIterable<Uint8Array>,

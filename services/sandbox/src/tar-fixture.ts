@@ -23,11 +23,11 @@ export async function* pieces(bytes: Uint8Array, length: number): AsyncGenerator
 
 export async function packed(entries: readonly Simple[]): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const part of writeTar(toEntries(entries))) parts.push(part);
+  for await (const part of writeTar(entriesOf(entries))) parts.push(part);
   return Buffer.concat(parts);
 }
 
-async function* toEntries(entries: readonly Simple[]): AsyncGenerator<ArchiveEntry> {
+export async function* entriesOf(entries: readonly Simple[]): AsyncGenerator<ArchiveEntry> {
   for (const { path, target, content, ...rest } of entries) {
     const bytes = Buffer.from(content, "latin1");
     yield {

@@ -51,7 +51,7 @@ const typeAt = 156;
 
 /** Whether a block is the end of a tar. */
 export function isZero(block: Buffer): boolean {
-  return block.every((byte) => byte === 0);
+  return block[0] === 0 && block.every((byte) => byte === 0);
 }
 
 /** Reads a header block; throws ArchiveError when it is none. */
@@ -100,11 +100,11 @@ function number(block: Buffer, [from, to]: readonly [number, number]): number {
   return value;
 }
 
+// The sum of all bytes, as if its own field had spaces. A loop over numbers: an iterator takes ten times as long.
 function checksum(block: Buffer): number {
-  let sum = 0;
-  for (const [index, byte] of block.entries()) {
-    sum += index >= at.checksum[0] && index < at.checksum[1] ? 0x20 : byte;
-  }
+  let sum = 0x20 * (at.checksum[1] - at.checksum[0]);
+  for (let index = 0; index < at.checksum[0]; index += 1) sum += block[index] ?? 0;
+  for (let index = at.checksum[1]; index < BLOCK_BYTES; index += 1) sum += block[index] ?? 0;
   return sum;
 }
 
