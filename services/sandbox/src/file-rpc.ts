@@ -67,12 +67,12 @@ export function fileRpc(sandboxes: Sandboxes, presigner: Presigner): Implementat
       yield* watch(sandbox.box, absolute(path), recursive, context);
     },
     downloadFile: (request) => transfer.downloadFile(request),
-    uploadFile: (requests) => transfer.uploadFile(requests),
+    uploadFile: (requests, context) => transfer.uploadFile(requests, context),
     downloadArchive: (request) => transfer.downloadArchive(request),
-    uploadArchive: (requests) => transfer.uploadArchive(requests),
+    uploadArchive: (requests, context) => transfer.uploadArchive(requests, context),
     presignFile: (request) => transfer.presign(request),
     downloadPresigned: (request) => transfer.downloadPresigned(request),
-    uploadPresigned: (requests) => transfer.uploadPresigned(requests),
+    uploadPresigned: (requests, context) => transfer.uploadPresigned(requests, context),
   });
 }
 

@@ -24,6 +24,7 @@ import {
   type UploadFileRequest,
   type UploadPresignedRequest,
 } from "@syla/contract/syla/sandbox/v1/transfer";
+import type { CallContext } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";
 import { invalidRequest } from "@syla/kit/validate";
 import { type ArchiveKind, packFolder, unpackFolder } from "./archive.ts";
@@ -56,11 +57,14 @@ export class FileTransfer {
     yield* explained(sandbox, download(sandbox, pathInside(request.path), request.range, 0));
   }
 
-  async uploadFile(requests: AsyncIterable<UploadFileRequest>): Promise<FileEntry> {
+  async uploadFile(
+    requests: AsyncIterable<UploadFileRequest>,
+    context: CallContext,
+  ): Promise<FileEntry> {
     const { first, rest } = await headOf(requests);
     if (first.path === "") throw missing("path");
     const sandbox = await this.#running(first.sandbox);
-    const content = dataOf(first, rest, 0);
+    const content = dataOf(first, rest, 0, context);
     const file = { path: pathInside(first.path), mode: first.mode, content };
     return attempt(sandbox, async () => describeEntry(await sandbox.box.writeLarge(file)));
   }
@@ -86,13 +90,14 @@ export class FileTransfer {
 
   async uploadArchive(
     requests: AsyncIterable<UploadArchiveRequest>,
+    context: CallContext,
   ): Promise<UploadArchiveResponse> {
     const { first, rest } = await headOf(requests);
     const sandbox = await this.#running(first.sandbox);
     const kind = kinds.get(first.format) ?? "detect";
     const leave = this.#enter(sandbox);
     const unpacking = attempt(sandbox, () =>
-      unpackFolder(sandbox.box, pathInside(first.path), kind, dataOf(first, rest, 0)),
+      unpackFolder(sandbox.box, pathInside(first.path), kind, dataOf(first, rest, 0, context)),
     );
     const { entries, bytes } = await unpacking.finally(leave);
     return create(UploadArchiveResponseSchema, { entries, sizeBytes: bytes });
@@ -122,11 +127,14 @@ export class FileTransfer {
     yield* explained(sandbox, download(sandbox, path, request.range, bytesMax));
   }
 
-  async uploadPresigned(requests: AsyncIterable<UploadPresignedRequest>): Promise<FileEntry> {
+  async uploadPresigned(
+    requests: AsyncIterable<UploadPresignedRequest>,
+    context: CallContext,
+  ): Promise<FileEntry> {
     const { first, rest } = await headOf(requests);
     const { sandbox: id, path, bytesMax } = this.#presigner.open(first.token, "write");
     const sandbox = await this.#running(id);
-    const file = { path, mode: 0, content: dataOf(first, rest, bytesMax) };
+    const file = { path, mode: 0, content: dataOf(first, rest, bytesMax, context) };
     return attempt(sandbox, async () => describeEntry(await sandbox.box.writeLarge(file)));
   }
 
@@ -177,6 +185,7 @@ async function* dataOf(
   first: { readonly data: Uint8Array },
   rest: AsyncIterator<{ readonly data: Uint8Array }>,
   bytesMax: number,
+  context: CallContext,
 ): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   try {
@@ -185,6 +194,8 @@ async function* dataOf(
       if (bytesMax > 0 && bytes > bytesMax) throw tooLarge(bytesMax);
       if (value.data.length > 0) yield value.data;
       const step = await rest.next();
+      // What ends because its sender has left is not whole.
+      context.throwIfAborted();
       if (step.done === true) return;
       ({ value } = step);
     }
