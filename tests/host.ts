@@ -24,6 +24,8 @@ export interface Host {
   readonly grouped: readonly string[];
   /** Jails beyond those that wait. */
   readonly jails: number;
+  /** Jails that wait: they come and go with what is to be expected, and are no sign of anything. */
+  readonly waiting: number;
   /** Groups that are neither the platform's own nor its slots. */
   readonly foreignGroups: readonly string[];
   /** Mounts of jails that show on the host. */
@@ -58,8 +60,8 @@ export async function observeHost(platform: HostOf): Promise<Host> {
 
 /** Asserts that nothing is left of any run since the host was looked at. */
 export async function assertHostUnchanged(platform: HostOf, before: Host): Promise<void> {
-  const { descriptors, ...after } = await observeHost(platform);
-  const { descriptors: descriptorsBefore, ...rest } = before;
+  const { descriptors, waiting: _, ...after } = await observeHost(platform);
+  const { descriptors: descriptorsBefore, waiting: _before, ...rest } = before;
   assert.deepEqual(after, rest);
   const most = descriptorsBefore + descriptorSlack;
   assert.ok(
@@ -81,6 +83,7 @@ export async function lookAtHost({ pid, data, url }: HostOf): Promise<Host> {
       .map(describe),
     grouped: grouped.filter((one) => !waits(one)).map(describe),
     jails: keepers.size - waiting,
+    waiting,
     foreignGroups: groups.filter((path) => !/\/syla-\d+-\d+(\/(slot-\d+|zygotes))?$/.test(path)),
     mounts: lines(`/proc/${pid}/mountinfo`).filter((line) => {
       return line.includes(data) || /\/(newroot|oldroot|bwrap)|\/var\/lib\/syla/.test(line);

@@ -6,8 +6,8 @@ import { groupsOf, type Host, observeHost } from "../../tests/host.ts";
 import { serviceProcesses } from "./jails.ts";
 import type { Platform } from "./platform.ts";
 
-/** What a platform may keep more of, having had more to do at one time: slots, and jails that wait. */
-const slotSlack = 16;
+/** What a platform may keep more of, having had more to do at one time: slots that nothing is in. */
+const slotSlack = 64;
 const descriptorSlack = 32;
 
 interface Surroundings extends Host {
@@ -26,9 +26,9 @@ export async function lookAround(platform: Platform): Promise<Surroundings> {
   const descriptors = service.map((pid) => descriptorsOf(pid).length);
   return {
     ...host,
-    slots: slots.size,
+    slots: slots.size - host.waiting,
     mountCount: Math.max(...mounts),
-    descriptors: descriptors.reduce((sum, count) => sum + count, 0),
+    descriptors: descriptors.reduce((sum, count) => sum + count, 0) - host.waiting,
     paths: pathsIn(platform.data),
   };
 }

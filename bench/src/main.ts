@@ -9,11 +9,13 @@ import { report } from "./report.ts";
 import { type Row, table } from "./row.ts";
 import { measureC } from "./rows/c.ts";
 import { measureJavascript } from "./rows/javascript.ts";
+import { measureLanguages } from "./rows/languages.ts";
 import { measureMemory } from "./rows/memory.ts";
 import { measureNumpy } from "./rows/numpy.ts";
 import { measurePython } from "./rows/python.ts";
 import { measureRest } from "./rows/rest.ts";
 import { measureSandbox } from "./rows/sandbox.ts";
+import { measureSandboxSoak } from "./rows/sandbox-soak.ts";
 import { measureSoak } from "./rows/soak.ts";
 import { measureStart } from "./rows/start.ts";
 import { measureStream } from "./rows/stream.ts";
@@ -24,6 +26,7 @@ const measures: Readonly<Record<string, Measure>> = {
   numpy: measureNumpy,
   javascript: measureJavascript,
   c: measureC,
+  languages: measureLanguages,
   stream: measureStream,
   throughput: measureThroughput,
   memory: measureMemory,
@@ -31,6 +34,7 @@ const measures: Readonly<Record<string, Measure>> = {
   start: measureStart,
   sandbox: measureSandbox,
   soak: measureSoak,
+  "sandbox-soak": measureSandboxSoak,
 };
 
 function selected(names: readonly string[]): readonly [string, Measure][] {

@@ -88,6 +88,8 @@ export interface Cgroups {
 const SUPERVISOR = "syla-supervisor";
 const ZYGOTES = "zygotes";
 const SLOTS_MAX = 4096;
+/** So many that nothing is in are kept; each is a directory of every controller, and a descriptor or more. */
+const FREE_MAX = 64;
 /** In which the kernel counts TCP's memory; where its pages are larger, the bound is lower than it may be. */
 const PAGE_BYTES = 4096;
 const EMPTY_WAIT_MS_MAX = 5_000;
@@ -349,7 +351,12 @@ const stockOf = (open: (index: number) => Group) => {
     },
     giveBack: (slot: Made): void => {
       try {
-        free.push(slot.group.reset() ? slot : renewed(slot));
+        if (free.length >= FREE_MAX) {
+          slot.group.remove();
+          unopened.push(slot.index);
+        } else {
+          free.push(slot.group.reset() ? slot : renewed(slot));
+        }
       } catch {
         unopened.push(slot.index);
       }
