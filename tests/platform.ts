@@ -10,7 +10,7 @@ import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(new URL("../services/platform/src/main.ts", import.meta.url));
+const ownProgram = fileURLToPath(new URL("../services/platform/src/main.ts", import.meta.url));
 const readyMsMax = 60_000;
 const endMsMax = 30_000;
 const refusalMsMax = 15_000;
@@ -21,6 +21,8 @@ export interface PlatformOptions {
   readonly data?: string;
   /** More settings. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What is run instead of the platform's own main. */
+  readonly program?: string;
 }
 
 /** A platform that serves. */
@@ -68,7 +70,7 @@ export function makeDataDirectory(): string {
 /** Starts a platform; resolves when it serves. */
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const data = options.data ?? makeDataDirectory();
-  const { child, ended, log } = launch(data, options.environment);
+  const { child, ended, log } = launch(data, options.environment, options.program);
   const { url, grpcAddress } = await readyLine(child, ended, log);
   const { pid } = child;
   if (pid === undefined) throw new Error("A process without a pid is ready.");
@@ -100,7 +102,11 @@ export function attemptPlatform(data: string): Attempt {
   return { ended: inTimeOrNever, log };
 }
 
-function launch(data: string, more: Readonly<Record<string, string>> = {}) {
+function launch(
+  data: string,
+  more: Readonly<Record<string, string>> = {},
+  program: string = ownProgram,
+) {
   const environment = {
     SYLA_DATA: data,
     SYLA_SANDBOX_CACHE_DIRECTORY: languageCache,

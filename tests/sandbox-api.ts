@@ -70,7 +70,8 @@ export async function getOk<T>({ url }: Server, path: string): Promise<T> {
   return parseOk<T>(await fetch(`${url}${path}`));
 }
 
-async function parseOk<T>(response: Response): Promise<T> {
+/** What came, which is to be a success. */
+export async function parseOk<T>(response: Response): Promise<T> {
   const text = await response.text();
   assert.ok(response.ok, `${response.status} ${text}`);
   return JSON.parse(text) as T;

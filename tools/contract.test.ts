@@ -47,6 +47,7 @@ const unpaged: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.SandboxService.ListSandboxMetrics": "those of the last half hour, 120 at most",
   "syla.sandbox.v1.ProcessService.ListProcesses": "those that run, at most 256, and the last 100",
   "syla.session.v1.SessionService.ListCells": "those that wait, and the last 100",
+  "syla.sandbox.v1.NetworkService.ListNetworkEvents": "the last 250 of either kind",
   "syla.sandbox.v1.FileService.ListFiles":
     "bounded, and says when there is more: who wants that lists below",
   "syla.registry.v1.RegistryService.ListServices": "the original design's answer has no pages",

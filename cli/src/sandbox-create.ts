@@ -17,6 +17,7 @@ export const create: Command = {
   flags,
   examples: [
     ["id=$(syla sandbox create --lifetime 1h --memory 512MiB)", "an hour, with half a gibibyte"],
+    ["syla sandbox create --network allow:example.com,*.example.org", "two hosts alone"],
     ["syla sandbox create -l python --label user=ada", "for Python, found again by its label"],
   ],
   execute: async (args) => {

@@ -2,6 +2,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Flags } from "./command.ts";
 import { usageFailure } from "./failure.ts";
+import { parseNetwork } from "./network.ts";
 import { envFlags, parseEnv, roomFlags } from "./program-flags.ts";
 import { readSecrets } from "./secrets.ts";
 import { parseBytes, parseCount, parseDurationMs } from "./size.ts";
@@ -15,6 +16,11 @@ export const sandboxFlags = {
     help: "a language to have at hand at once; the others can be used as well",
   },
   lifetime: { type: "string", hint: "DURATION", help: "how long it stays, such as 10m" },
+  network: {
+    type: "string",
+    hint: "WHAT",
+    help: "what it may reach: none, full, or allow:HOST[:PORT],…",
+  },
   ...roomFlags,
   ...envFlags,
   label: {
@@ -30,6 +36,7 @@ export const sandboxFlags = {
 export interface SandboxValues {
   readonly language?: string | undefined;
   readonly lifetime?: string | undefined;
+  readonly network?: string | undefined;
   readonly memory?: string | undefined;
   readonly pids?: string | undefined;
   readonly disk?: string | undefined;
@@ -49,11 +56,12 @@ export function givenFlag(values: SandboxValues): string | undefined {
 
 /** The sandbox that the flags ask for; reads the secrets. */
 export async function readSandboxSpec(values: SandboxValues, signal: AbortSignal) {
-  const { language = "", lifetime, memory, pids, disk } = values;
+  const { language = "", lifetime, network, memory, pids, disk } = values;
   const lifetimeMs = lifetime === undefined ? undefined : parseDurationMs(lifetime, "--lifetime");
   return {
     language,
     ...(lifetimeMs === undefined ? {} : { lifetime: durationFromMs(lifetimeMs) }),
+    ...(network === undefined ? {} : { network: parseNetwork(network) }),
     limits: {
       memoryBytes: BigInt(memory === undefined ? 0 : parseBytes(memory, "--memory")),
       pids: pids === undefined ? 0 : parseCount(pids, "--pids"),

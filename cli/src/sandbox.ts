@@ -35,6 +35,10 @@ files lie in them. 'syla shell' opens a terminal in one.`,
       about: "what a process in one wrote",
       load: async () => (await import("./sandbox-logs.ts")).logs,
     },
+    network: {
+      about: "what one may reach and was refused, or change that",
+      load: async () => (await import("./sandbox-network.ts")).network,
+    },
     pause: {
       about: "stop everything in one where it is",
       load: async () => (await import("./sandbox-change.ts")).pause,

@@ -267,6 +267,11 @@ export const catalogue = {
     status: "failed_precondition",
     title: "The cell asks nothing",
     retryable: false,
+  },
+  network_ports_taken: {
+    status: "failed_precondition",
+    title: "The sandbox's processes have taken the ports of its network",
+    retryable: false,
     http: 409,
   },
   queue_full: {

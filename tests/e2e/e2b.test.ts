@@ -120,17 +120,38 @@ test("what cannot be had is refused in E2B's words", async () => {
   await assert.rejects(Sandbox.create("my-template"), /404: template 'my-template' not found/);
   const lifecycle = { onTimeout: "pause" } as const;
   await assert.rejects(Sandbox.create({ lifecycle }), /400: autoPause is not supported/);
-  await assert.rejects(Sandbox.create({ network: { denyOut: ["8.8.8.8"] } }), /400: network/);
+  const maskRequestHost = "x.test";
+  await assert.rejects(Sandbox.create({ network: { maskRequestHost } }), /400: network.mask/);
   await assert.rejects(Sandbox.create({ timeoutMs: 90_000_000 }), /400: Timeout cannot be greater/);
   await withSandbox(async (sandbox) => {
     await assert.rejects(sandbox.fork(), /501: Syla has no forks/);
     await assert.rejects(sandbox.createSnapshot(), /501: Syla has no snapshots/);
-    await assert.rejects(
-      sandbox.updateNetwork({ denyOut: ["8.8.8.8"] }),
-      /501: Syla has no network/,
-    );
     await assert.rejects(sandbox.commands.run("id", { user: "ada" }), AuthenticationError);
   });
+});
+
+test("what a sandbox may reach is asked for and changed", async () => {
+  const network = {
+    allowOut: ["*.allowed.test", "8.8.8.0/24"],
+    denyOut: ({ allTraffic }: { allTraffic: string }) => [allTraffic],
+    rules: { "api.allowed.test": [{ transform: { headers: { "X-Key": "a secret" } } }] },
+  };
+  const sandbox = await Sandbox.create({ network });
+  const told = await sandbox.getInfo();
+  assert.equal(told.allowInternetAccess, true);
+  assert.deepEqual(told.network?.allowOut, network.allowOut);
+  assert.ok(!JSON.stringify(told).includes("a secret"));
+  const curl = "curl -s --max-time 20 http://";
+  const refused = await sandbox.commands.run(`${curl}other.test`);
+  assert.match(refused.stdout, /no rule allows it/);
+  const internal = await sandbox.commands.run(`${curl}127.0.0.1 --noproxy ''`);
+  assert.match(internal.stdout, /no rule allows it/);
+  await sandbox.updateNetwork({ denyOut: ["9.9.9.9"] });
+  const denied = await sandbox.commands.run(`${curl}9.9.9.9`);
+  assert.match(denied.stdout, /the rule 9.9.9.9 denies it/);
+  await sandbox.updateNetwork({ allowInternetAccess: false });
+  assert.equal((await sandbox.getInfo()).allowInternetAccess, false);
+  await sandbox.kill();
 });
 
 test("the paths of older SDKs are there, too", async () => {

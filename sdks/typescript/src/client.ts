@@ -5,6 +5,7 @@ import { createConnectTransport } from "@connectrpc/connect-web";
 import { type ExecutionEvent, ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { type FileEntry, FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type SessionEvent, SessionService } from "@syla/contract/syla/session/v1/session";
@@ -70,6 +71,8 @@ export interface Syla {
   readonly file: Client<typeof FileService>;
   /** Runs cells of code in interpreters that stay. */
   readonly session: Client<typeof SessionService>;
+  /** Says what a sandbox may reach, and what it tried to. */
+  readonly network: Client<typeof NetworkService>;
   /**
    * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
    * Leaving before it, or the signal, cancels the run.
@@ -147,6 +150,7 @@ export function createSyla(options: SylaOptions): Syla {
     process,
     file: createClient(FileService, link),
     session,
+    network: createClient(NetworkService, link),
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),

@@ -1,6 +1,7 @@
 // The gateway's composition root: every surface of the contract on one port, and gRPC also alone.
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { createClient } from "@syla/kit/client";
@@ -139,7 +140,8 @@ function offeredAdapters(
     const sandboxes = createClient(SandboxService, offered);
     const processes = createClient(ProcessService, offered);
     const files = createClient(FileService, offered);
-    adapters.push(...e2bAdapters({ sandboxes, processes, files, key }));
+    const networks = createClient(NetworkService, offered);
+    adapters.push(...e2bAdapters({ sandboxes, processes, files, networks, key }));
   }
   if (offered.services.includes(ExecutionService)) {
     const executions = createClient(ExecutionService, offered);

@@ -3,6 +3,7 @@
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { SessionService } from "@syla/contract/syla/session/v1/session";
@@ -22,7 +23,7 @@ import type { Log } from "@syla/kit/log";
 import { createMetrics } from "@syla/kit/metrics";
 import { observe } from "@syla/kit/observe";
 import { validation } from "@syla/kit/validate";
-import { type KeptServer, type SandboxServer, startSandbox } from "@syla/sandbox";
+import { type KeepOptions, type KeptServer, type SandboxServer, startSandbox } from "@syla/sandbox";
 import { type SessionServer, startSession } from "@syla/session";
 import type { Configuration } from "./configuration.ts";
 
@@ -30,6 +31,8 @@ export interface PlatformOptions {
   readonly configuration: Configuration;
   readonly version: string;
   readonly log: Log;
+  /** For tests, whose sandboxes reach servers of their own; no setting leads here. */
+  readonly networkForTests?: KeepOptions["networkForTests"];
 }
 
 /** How much of the time to drain is left to cancel what still runs. */
@@ -43,8 +46,8 @@ export class Platform {
   readonly #interceptors: readonly Interceptor[];
   readonly #health = createHealth({
     services: [
-      ...[ExecutionService, ReplService],
-      ...[SandboxService, ProcessService, FileService, SessionService],
+      ...[ExecutionService, ReplService, SandboxService],
+      ...[ProcessService, FileService, NetworkService, SessionService],
     ],
   });
   #data: DataDirectory | undefined;
@@ -180,6 +183,7 @@ export class Platform {
       database,
       key: await installationKey(keys, "page_token"),
       presignKey: await installationKey(keys, "presigned_file"),
+      networkForTests: this.#options.networkForTests,
       clock: systemClock,
       renewMs: instanceRenewMs,
       deadMs: instanceDeadMs,

@@ -164,6 +164,51 @@ export const sandboxSettings = defineSettings({
     description:
       "How much of each process's last output is held for those who come back to it. Who follows along misses nothing, whatever this is.",
   },
+  networkDns: {
+    key: "sandbox.network_dns",
+    type: "list",
+    default: [],
+    description:
+      "Addresses of the name servers that sandboxes' hosts are looked up by; without any, those of the host.",
+  },
+  networkDeny: {
+    key: "sandbox.network_deny",
+    type: "list",
+    default: [],
+    description:
+      "Addresses and ranges, such as `198.18.7.0/24`, that no sandbox reaches whatever its policy says, beside those that are never reached: name the public addresses by which the platform itself can be reached.",
+  },
+  networkAllowPrivate: {
+    key: "sandbox.network_allow_private",
+    type: "list",
+    default: [],
+    description:
+      "Private ranges, such as `10.1.0.0/16`, that policies may allow. Loopback, link-local and metadata addresses and the host's own are refused all the same.",
+  },
+  networkConnections: {
+    key: "sandbox.network_connections",
+    type: "int",
+    min: 1,
+    max: 200,
+    default: 100,
+    description: "How many connections one sandbox may have open to the network.",
+  },
+  networkConnectionsAll: {
+    key: "sandbox.network_connections_all",
+    type: "int",
+    min: 1,
+    max: 100_000,
+    default: 2000,
+    description: "How many connections all sandboxes together may have open to the network.",
+  },
+  networkIdleMs: {
+    key: "sandbox.network_idle",
+    type: "duration",
+    min: 1000,
+    max: 86_400_000,
+    default: 600_000,
+    description: "After how long a connection of a sandbox that nothing moves on is ended.",
+  },
 });
 
 export type SandboxConfig = ConfigOf<typeof sandboxSettings>;

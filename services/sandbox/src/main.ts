@@ -16,6 +16,8 @@ import type { SandboxConfig } from "./config.ts";
 import { discoverLanguages } from "./languages.ts";
 import { Jails } from "./jails.ts";
 import { openSpawner } from "./jail-spawner.ts";
+import { type NetworkForTests, networkParts } from "./network-parts.ts";
+import { networkRpc } from "./network-rpc.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { fileRpc } from "./file-rpc.ts";
@@ -67,6 +69,8 @@ export interface KeepOptions {
   /** How a platform says that it lives, and when its silence means that it does not. */
   readonly renewMs: number;
   readonly deadMs: number;
+  /** No setting leads here. */
+  readonly networkForTests?: NetworkForTests | undefined;
 }
 
 export interface KeptServer {
@@ -123,8 +127,10 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
   const migrations = new URL("../migrations/", import.meta.url);
   const sql = await database.schema("sandbox", { migrations });
   const instanceId = uuidv7();
+  const forTests = options.networkForTests;
+  const network = networkParts({ config, databaseUrl: database.url, metrics, log, forTests });
   const sandboxes = new Sandboxes({
-    ...{ config, offer, sql, instanceId, clock, log },
+    ...{ config, offer, sql, instanceId, clock, log, network },
     jails: "unavailable" in jails ? undefined : jails.jails,
     pageTokens: createPageTokens({ key: options.key }),
     // The embedded database is one platform's own: whoever else wrote to it is dead.
@@ -143,6 +149,7 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
     sandboxRpc(sandboxes),
     processRpc(sandboxes, offer),
     fileRpc(sandboxes, presigner),
+    networkRpc(sandboxes),
   ];
   return {
     dispatcher: createDispatcher(implementations, interceptors),

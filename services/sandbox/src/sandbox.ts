@@ -6,6 +6,7 @@
 // What runs in it are its processes; whatever ends it ends them, and its end is told once they have theirs.
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { NetworkPolicy } from "@syla/contract/syla/sandbox/v1/network";
 import type { Process, ProcessSpec } from "@syla/contract/syla/sandbox/v1/process";
 import {
   type Sandbox as SandboxMessage,
@@ -22,6 +23,7 @@ import type { WarmJail } from "./jails.ts";
 import type { Lease } from "./pool.ts";
 import { SandboxProcess } from "./process.ts";
 import { WORK_DIRECTORY } from "./root.ts";
+import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
 
 export type EndReason = "killed" | "expired" | "stopped" | "internal";
 
@@ -33,6 +35,7 @@ export interface SandboxOptions {
   readonly lease: Lease<WarmJail>;
   readonly channels: Channels;
   readonly outputBytesMax: number;
+  readonly network: NetworkParts;
   readonly clock: Clock;
   /** Told of every change of its message; it is recorded when that resolves. */
   readonly changed: (message: SandboxMessage) => Promise<void>;
@@ -53,6 +56,7 @@ const sentences: Readonly<Record<EndReason, string>> = {
 export class Sandbox {
   readonly message: SandboxMessage;
   readonly box: Box;
+  readonly network: SandboxNetwork;
   readonly #options: SandboxOptions;
   readonly #processes = new Map<number, SandboxProcess>();
   readonly #watchers = new Set<() => void>();
@@ -65,6 +69,8 @@ export class Sandbox {
     this.#options = options;
     this.message = options.message;
     this.box = new Box((argv, { input }, listener) => this.#startBox(argv, input, listener));
+    const { channels, clock, network, message } = options;
+    this.network = new SandboxNetwork({ ...network, channels, clock, sandbox: message.id });
     this.#expire();
     void options.lease.slot.jail.ended.then(() => this.end("internal"));
   }
@@ -72,7 +78,8 @@ export class Sandbox {
   /** Starts a process; resolves when it runs. */
   async start(spec: ProcessSpec): Promise<SandboxProcess> {
     this.assertRunning();
-    const { env, channels, outputBytesMax, clock, lease } = this.#options;
+    const { channels, outputBytesMax, clock, lease } = this.#options;
+    const env = { ...this.network.environment, ...this.#options.env };
     const id = (this.#lastProcess += 1);
     const limits = processLimitsOf(lease.slot.slot, {});
     const options = { id, sandbox: this.message.id, spec, env, limits, channels };
@@ -103,6 +110,15 @@ export class Sandbox {
     this.message.expiresAt = timestampFromMs(this.#options.clock.now() + lifetimeMs);
     this.#expire();
     await this.#changed();
+  }
+
+  /** Sets what it may reach; answers that without secrets. `pointer` is where it stands in the request. */
+  async changeNetwork(network: NetworkPolicy | undefined, pointer: string): Promise<NetworkPolicy> {
+    this.assertRunning();
+    await this.network.change(network, this.box, pointer);
+    this.message.network = this.network.message;
+    await this.#changed();
+    return this.network.message;
   }
 
   async pause(): Promise<void> {
@@ -184,6 +200,8 @@ export class Sandbox {
       cpuMillicores: Math.max(0, ((cpuMs - (before?.cpuMs ?? 0)) * 1000) / elapsedMs),
       ...slot.now(),
       memoryPeakBytes,
+      networkSentBytes: this.network.bytes.sent,
+      networkReceivedBytes: this.network.bytes.received,
     });
   }
 
@@ -212,6 +230,7 @@ export class Sandbox {
   async #endBecause(reason: EndReason): Promise<void> {
     clearTimeout(this.#timer);
     const { lease, clock } = this.#options;
+    this.network.close();
     // What is frozen cannot be ended on control groups of version 1.
     if (this.message.status === Status.PAUSED) await this.#freeze(false);
     await lease.release(false).catch(() => undefined); // the pool has told the log

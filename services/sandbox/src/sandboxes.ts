@@ -24,6 +24,7 @@ import type { Language } from "./language.ts";
 import type { Offer } from "./offer.ts";
 import { noIsolation, offered } from "./offered.ts";
 import type { Lease } from "./pool.ts";
+import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
 import { ended, Sandbox } from "./sandbox.ts";
 import {
   filterColumns,
@@ -38,6 +39,7 @@ export interface SandboxesOptions {
   /** Undefined on a host that cannot isolate. */
   readonly jails: Jails | undefined;
   readonly offer: Offer;
+  readonly network: NetworkParts;
   readonly sql: Sql;
   readonly pageTokens: PageTokens;
   /** This platform process. */
@@ -161,8 +163,9 @@ export class Sandboxes {
   }
 
   async #make(spec: SandboxSpec): Promise<Sandbox> {
-    const { config, jails, clock, sql, instanceId } = this.#options;
+    const { config, jails, clock, sql, instanceId, network } = this.#options;
     if (jails === undefined) throw noIsolation();
+    if (spec.network !== undefined) SandboxNetwork.check(spec.network, "/spec/network");
     const language = this.#language(spec);
     const message = this.#message(spec, language);
     const limits = { ...limitsOf(message), cpus: config.cpus };
@@ -178,13 +181,21 @@ export class Sandboxes {
       throw error;
     }
     const sandbox = new Sandbox({
-      ...{ message, lease, clock },
+      ...{ message, lease, clock, network },
       env: { ...spec.env, ...spec.secrets },
       channels: lease.slot.jail.keep(),
       outputBytesMax: config.processOutputBytes,
       changed: (changed) => this.#record(changed),
     });
     this.#there.set(message.id, sandbox);
+    if (spec.network !== undefined) {
+      try {
+        await sandbox.changeNetwork(spec.network, "/spec/network");
+      } catch (error) {
+        await sandbox.end("killed");
+        throw error;
+      }
+    }
     return sandbox;
   }
 

@@ -1,7 +1,8 @@
 // E2B's API (https://e2b.dev), for clients that were written for it: sandboxes, their processes and files. Its control
 // plane and what it serves from within each sandbox are told apart by a header. The code interpreter, templates,
-// snapshots, volumes and networks are not here.
+// snapshots and volumes are not here.
 import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
+import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { Client } from "@syla/kit/client";
@@ -20,6 +21,7 @@ export interface E2bOptions {
   readonly sandboxes: Client<typeof SandboxService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
+  readonly networks: Client<typeof NetworkService>;
   /** What clients have to bring. */
   readonly key: LocalKey;
 }

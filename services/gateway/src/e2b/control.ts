@@ -1,5 +1,6 @@
 // E2B's control plane: its sandboxes are Syla's, over SandboxService. There is one template, whatever it is called.
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import {
   type Sandbox,
   Sandbox_Status as Status,
@@ -21,11 +22,13 @@ import { errorReply, explainControl, Refusal } from "./errors.ts";
 import { Fields } from "./fields.ts";
 import { home } from "./home.ts";
 import { listSandboxes } from "./list.ts";
+import { changedNetwork, networkOf } from "./network.ts";
 import { created, detail, metric, TEMPLATE } from "./view.ts";
 
 /** What the control plane is made of. */
 export interface ControlOptions {
   readonly sandboxes: Client<typeof SandboxService>;
+  readonly networks: Client<typeof NetworkService>;
   readonly key: LocalKey;
 }
 
@@ -37,7 +40,7 @@ const noContent: WholeReply = { kind: "whole", status: 204, contentType: "", tex
 
 /** The adapter of the control plane. */
 export function controlAdapter(options: ControlOptions): Adapter {
-  const { sandboxes, key } = options;
+  const { sandboxes, networks, key } = options;
   const guarded = (
     httpVerb: AdapterRoute["httpVerb"],
     path: string,
@@ -68,6 +71,12 @@ export function controlAdapter(options: ControlOptions): Adapter {
     guarded("POST", `${at}/resume`, connect),
     guarded("POST", `${at}/connect`, connect),
     guarded("POST", `/v2${at}/connect`, connect),
+    guarded("PUT", `${at}/network`, async (request, id) => {
+      const network = changedNetwork(new Fields(await request.json()));
+      await there(sandboxes.getSandbox({ id }, { parent: request.context }));
+      await networks.updateSandboxNetwork({ sandbox: id, network }, { parent: request.context });
+      return noContent;
+    }),
     guarded("GET", `${at}/metrics`, (request, id) => listMetrics(sandboxes, request, id)),
     ...absent.map(([verb, path, what]) => {
       const message = `Syla has no ${what} for E2B's clients.`;
@@ -81,7 +90,6 @@ const absent: readonly (readonly [AdapterRoute["httpVerb"], string, string])[] =
   ["POST", "/sandboxes/:id/fork", "forks"],
   ["POST", "/sandboxes/:id/snapshots", "snapshots"],
   ["GET", "/snapshots", "snapshots"],
-  ["PUT", "/sandboxes/:id/network", "network"],
   ["GET", "/sandboxes/:id/logs", "logs"],
   ["GET", "/v2/sandboxes/:id/logs", "logs"],
   ["GET", "/templates", "templates"],
@@ -134,7 +142,8 @@ async function createSandbox(
   if (refused !== undefined) return errorReply(400, refused);
   const lifetime = durationFromMs(secondsOf(fields, lifetimeSecondsDefault) * 1000);
   const env = { HOME: home, E2B_SANDBOX: "true", ...fields.map("envVars") };
-  const spec = { lifetime, env, metadata: fields.map("metadata") };
+  const network = networkOf(fields);
+  const spec = { lifetime, env, metadata: fields.map("metadata"), ...(network && { network }) };
   const sandbox = await sandboxes.createSandbox({ spec }, { parent: request.context });
   return jsonReply(201, created(sandbox, sandboxToken(key, sandbox.id)));
 }
@@ -144,8 +153,8 @@ function unsupported(fields: Fields): string | undefined {
   if (fields.flag("autoPause")) {
     return "autoPause is not supported: a sandbox of Syla is killed at its timeout";
   }
-  const missing = ["network", "mcp", "iam"].find((name) => fields.inside(name).names().length > 0);
-  if (missing !== undefined) return `${missing} is not supported: sandboxes have no network`;
+  const missing = ["mcp", "iam"].find((name) => fields.inside(name).names().length > 0);
+  if (missing !== undefined) return `${missing} is not supported`;
   return fields.has("volumeMounts") ? "volumeMounts are not supported" : undefined;
 }
 

@@ -62,6 +62,13 @@ export class Fields {
     return new Fields(this.#object[name], name);
   }
 
+  /** A list of objects. */
+  list(name: string): Fields[] {
+    const value = this.#object[name] ?? [];
+    if (!Array.isArray(value)) throw wrong(name, "a list of objects");
+    return value.map((item) => new Fields(item, name));
+  }
+
   names(): string[] {
     return Object.keys(this.#object);
   }

@@ -7,6 +7,8 @@ import {
   Sandbox_Status as Status,
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 
+import { networkView } from "./network.ts";
+
 /** What every sandbox is made from. */
 export const TEMPLATE = "base";
 /** Of the program that serves a sandbox of E2B; its clients ask of newer ones what this one can. */
@@ -36,7 +38,7 @@ export function listed({ id, status, metadata, limits, createdAt, expiresAt }: S
 /** One by itself. */
 export function detail(sandbox: Sandbox): object {
   const lifecycle = { onTimeout: "kill", autoResume: false };
-  return { ...listed(sandbox), allowInternetAccess: false, lifecycle };
+  return { ...listed(sandbox), ...networkView(sandbox.network), lifecycle };
 }
 
 /** What a sandbox used at a moment; files are memory here, and how much of it they are is not told. */
