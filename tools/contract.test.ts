@@ -35,6 +35,7 @@ const runsAgain: Readonly<Record<string, string>> = {
   "syla.session.v1.SessionService.AnswerInput": "what was answered is not asked a second time",
   "syla.session.v1.SessionService.InterruptSession": "every call is another interrupt",
   "syla.session.v1.SessionService.RestartSession": "every call is another start",
+  "syla.sandbox.v1.TunnelService.Connect": "every call is another connection",
   "syla.sandbox.v1.FileService.MoveFile": "what was moved is not there a second time",
   "syla.sandbox.v1.FileService.RemoveFile": "what was removed is not there a second time",
 };
@@ -50,6 +51,8 @@ const unpaged: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.NetworkService.ListNetworkEvents": "the last 250 of either kind",
   "syla.sandbox.v1.FileService.ListFiles":
     "bounded, and says when there is more: who wants that lists below",
+  "syla.sandbox.v1.PortService.ListPorts":
+    "those of one sandbox, of which a bounded part of the kernel's table is read",
   "syla.registry.v1.RegistryService.ListServices": "the original design's answer has no pages",
 };
 

@@ -107,7 +107,7 @@ ${rows.join("\n")}
   help       how to use a command, the same as syla COMMAND --help
 
   SYLA_URL    the platform to use; else the one that runs on the data folder, else one just for the call
-  SYLA_TOKEN  sent to it as a bearer token
+  SYLA_TOKEN  sent to it as its API key; else the key of the data folder, to the platform found there
   SYLA_DATA   the data folder, .syla by default
 
 Examples:

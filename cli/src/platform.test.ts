@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { startFakePlatform } from "@syla/sdk/fake-platform";
 import { startEmbedded } from "./embedded.ts";
-import { findInData } from "./platform.ts";
+import { findInData, findToken } from "./platform.ts";
 import { freshFolder } from "./terminal-fixture.ts";
 
 function dataFolder(entry: unknown): string {
@@ -29,6 +29,16 @@ test("findInData() finds the platform that runs on a data folder", async () => {
 test("findInData() does not send programs to another machine", async () => {
   const folder = dataFolder({ pid: process.pid, url: "http://198.51.100.7:8080" });
   assert.equal(await findInData(folder), undefined);
+});
+
+test("findToken() is the key of the data folder, unless another is given or it is none", async () => {
+  const folder = freshFolder();
+  assert.equal(await findToken(folder), undefined);
+  const key = `syla_${"0".repeat(64)}`;
+  writeFileSync(join(folder, "api-key"), `${key}\n`);
+  assert.equal(await findToken(folder), key);
+  writeFileSync(join(folder, "api-key"), "root:x:0:0:root\n");
+  assert.equal(await findToken(folder), undefined);
 });
 
 function script(lines: string): string {

@@ -24,8 +24,8 @@ const healthTimeoutMs = 2_000;
 
 /** The platform that is there; a command that asks about past runs has no use for a fresh one. */
 export async function connectRunning(): Promise<Connection> {
-  const url = await findRunning();
-  if (url !== undefined) return open(url);
+  const found = await findRunning();
+  if (found !== undefined) return open(found);
   throw platformFailure(
     "No platform is running here: start one with 'syla up', or name one in SYLA_URL.",
   );
@@ -33,25 +33,37 @@ export async function connectRunning(): Promise<Connection> {
 
 /** The platform that is there, else one started for this call. */
 export async function connect(signal?: AbortSignal): Promise<Connection> {
-  const url = await findRunning();
-  if (url !== undefined) return open(url);
-  const { url: embedded, died, stop } = await startEmbedded(signal);
-  return { ...open(embedded), died, close: stop };
+  const found = await findRunning();
+  if (found !== undefined) return open(found);
+  const { url, died, stop } = await startEmbedded(signal);
+  return { ...open({ url, token: await findToken(dataFolder()) }), died, close: stop };
 }
 
-function open(url: string): Connection {
-  const token = process.env["SYLA_TOKEN"];
-  return {
-    syla: createSyla({ url, token }),
-    url,
-    token,
-    died: new AbortController().signal,
-    close: async () => {},
-  };
+function open({ url, token }: Found): Connection {
+  const syla = createSyla({ url, token });
+  return { syla, url, token, died: new AbortController().signal, close: async () => {} };
 }
 
-async function findRunning(): Promise<string | undefined> {
-  return process.env["SYLA_URL"] || (await findInData(dataFolder()));
+interface Found {
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+async function findRunning(): Promise<Found | undefined> {
+  const named = process.env["SYLA_URL"];
+  // The data folder's key is for its own platform alone.
+  if (named) return { url: named, token: process.env["SYLA_TOKEN"] };
+  const url = await findInData(dataFolder());
+  return url === undefined ? undefined : { url, token: await findToken(dataFolder()) };
+}
+
+/** The key for the platform of a data folder; undefined when its user may not read it. */
+export async function findToken(folder: string): Promise<string | undefined> {
+  const given = process.env["SYLA_TOKEN"];
+  if (given) return given;
+  const text = await readFile(join(folder, "api-key"), "utf8").catch(() => "");
+  // What is no key is not sent anywhere.
+  return /^syla_[0-9a-f]{64}$/.test(text.trim()) ? text.trim() : undefined;
 }
 
 function dataFolder(): string {
@@ -94,6 +106,8 @@ function isAlive(pid: number): boolean {
 // A folder that came with someone's repository could name any server; programs are sent only to this machine's.
 function isHere(url: string): boolean {
   const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  // One that listens on every address notes that.
+  if (host === "0.0.0.0" || host === "::") return true;
   if (host === "localhost" || host === "::1" || /^127(\.\d+){3}$/.test(host)) return true;
   const addresses = Object.values(networkInterfaces()).flat();
   return addresses.some((each) => each?.address === host);

@@ -39,6 +39,10 @@ files lie in them. 'syla shell' opens a terminal in one.`,
       about: "what one may reach and was refused, or change that",
       load: async () => (await import("./sandbox-network.ts")).network,
     },
+    port: {
+      about: "where a browser reaches a server in one",
+      load: async () => (await import("./sandbox-port.ts")).port,
+    },
     pause: {
       about: "stop everything in one where it is",
       load: async () => (await import("./sandbox-change.ts")).pause,

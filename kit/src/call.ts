@@ -19,6 +19,11 @@ export interface TraceContext {
   readonly sampled: boolean;
 }
 
+/** Who asks, once that is known. */
+export interface Principal {
+  readonly name: string;
+}
+
 export interface CallContextOptions {
   readonly headers?: HeaderSource;
   /** Kept when it is 1 to 128 printable ASCII characters; else a new one is made. */
@@ -63,6 +68,8 @@ export class CallContext {
   readonly surface: string;
   readonly requestId: string;
   deadline: number | undefined;
+  /** Set by who finds out: the interceptor, or a surface whose clients say it in their own way. */
+  principal: Principal | undefined;
   #traceparent: string | undefined;
   #trace: TraceContext | undefined;
   #ended: SylaError | undefined;
@@ -157,6 +164,7 @@ export class CallContext {
       deadline: earlier(this.deadline, options.deadline),
       surface: this.surface,
     });
+    child.principal = this.principal;
     child.#unlink = this.onAbort((reason) => child.abort(reason));
     return child;
   }

@@ -178,6 +178,23 @@ export const catalogue = {
     title: "The sandbox runs as many processes as it can",
     retryable: true,
   },
+  port_closed: {
+    status: "unavailable",
+    title: "Nothing listens at the port",
+    retryable: true,
+    http: 502,
+  },
+  port_broken: {
+    status: "unavailable",
+    title: "What listens at the port does not speak HTTP, or stopped in the middle",
+    retryable: false,
+    http: 502,
+  },
+  connections_full: {
+    status: "resource_exhausted",
+    title: "As many connections to the sandbox are open as may be",
+    retryable: true,
+  },
   file_not_found: {
     status: "not_found",
     title: "There is nothing at this path",
@@ -342,6 +359,11 @@ export const catalogue = {
   query_too_complex: {
     status: "invalid_argument",
     title: "The query is deeper or costs more than allowed",
+    retryable: false,
+  },
+  unauthenticated: {
+    status: "unauthenticated",
+    title: "It is not known who asks",
     retryable: false,
   },
   origin_not_allowed: {

@@ -28,6 +28,8 @@ export interface MethodPolicy {
   readonly cursorField: string | undefined;
   /** How language models are offered it, when they are. */
   readonly tool: Tool | undefined;
+  /** What a request has in itself is all that is needed: nobody is asked for a key. */
+  readonly signed: boolean;
 }
 
 function localName(fields: readonly { name: string; localName: string }[], name: string) {
@@ -53,6 +55,7 @@ export function methodPolicy(method: DescMethod): MethodPolicy {
     resumeField: localName(method.input.fields, given?.resumeField ?? ""),
     cursorField: localName(method.output.fields, given?.cursorField ?? ""),
     tool: given?.tool,
+    signed: given?.signed ?? false,
   };
 }
 

@@ -6,6 +6,7 @@ import { type ExecutionEvent, ExecutionService } from "@syla/contract/syla/execu
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { type FileEntry, FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
+import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { type SessionEvent, SessionService } from "@syla/contract/syla/session/v1/session";
@@ -73,6 +74,8 @@ export interface Syla {
   readonly session: Client<typeof SessionService>;
   /** Says what a sandbox may reach, and what it tried to. */
   readonly network: Client<typeof NetworkService>;
+  /** Says who may reach the servers in a sandbox. */
+  readonly port: Client<typeof PortService>;
   /**
    * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
    * Leaving before it, or the signal, cancels the run.
@@ -151,6 +154,7 @@ export function createSyla(options: SylaOptions): Syla {
     file: createClient(FileService, link),
     session,
     network: createClient(NetworkService, link),
+    port: createClient(PortService, link),
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),

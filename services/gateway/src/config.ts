@@ -44,6 +44,28 @@ export const gatewaySettings = defineSettings({
     description:
       "Names to answer to, beside addresses and `localhost`, while it listens on loopback: those of a proxy in front. Any other is refused, because a page of the web could point its name here.",
   },
+  requireKey: {
+    key: "server.require_key",
+    type: "bool",
+    default: false,
+    description:
+      "Whether calls need the API key also while it listens on loopback. Beyond loopback they always do.",
+  },
+  portsDomain: {
+    key: "server.ports_domain",
+    type: "string",
+    default: "localhost",
+    description:
+      "The domain below which each port of a sandbox is an origin of its own, as `8000-<sandbox>.<domain>`. Browsers take all of `localhost` for their own machine; another needs a wildcard in the DNS, and no page of yours under it.",
+  },
+  portIdleMs: {
+    key: "gateway.port_idle",
+    type: "duration",
+    min: 1000,
+    max: 86_400_000,
+    default: 600_000,
+    description: "How long a connection to a port of a sandbox may carry nothing.",
+  },
   drainMs: {
     key: "server.drain",
     type: "duration",

@@ -135,7 +135,7 @@ async function* streamed(
 }
 
 function contextOf(handling: HandlerContext): CallContext {
-  const context = handling.values.get(callKey) ?? new CallContext();
+  const context = handling.values.get(callKey) ?? new CallContext({ surface: "connect" });
   const timeoutMs = handling.timeoutMs();
   if (timeoutMs !== undefined) context.deadline = Date.now() + timeoutMs;
   return context;

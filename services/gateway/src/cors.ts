@@ -21,6 +21,7 @@ const requestHeaders = [
   "Mcp-Session-Id",
   "Range",
   "Traceparent",
+  "X-API-Key",
   "X-Auth-Token",
   "X-Auth-User",
   "X-Grpc-Web",

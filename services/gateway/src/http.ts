@@ -8,7 +8,7 @@ import { type FastifyInstance, fastify as createFastify } from "fastify";
 import { type AnswerRules, pathOf, sendProblem } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { openContext } from "./context.ts";
-import { hostCheck, isLoopback } from "./own-host.ts";
+import { foreignHost, ownHostCheck } from "./own-host.ts";
 import { isPatient } from "./patience.ts";
 import { problemAnswer } from "./problem.ts";
 import { allowHeader, sendMethodNotAllowed } from "./rest.ts";
@@ -31,10 +31,23 @@ export interface HttpSide {
 // A path longer than this cannot be, since a head is bounded; Fastify's own bound of 100 would answer 404.
 const paramCharsMax = 16_384;
 
+/** What is not for the router. */
+export interface Front {
+  /** Takes a request; answers whether it did. */
+  take(request: IncomingMessage, response: ServerResponse): boolean;
+  /** Whether a request on this socket is bounded by who took it, not by the time that it takes. */
+  isPatient(socket: Socket): boolean;
+}
+
 /** Makes the HTTP server and its router. */
-export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Logger): HttpSide {
+export function createHttp(
+  config: GatewayConfig,
+  answers: AnswerRules,
+  log: Logger,
+  front?: Front,
+): HttpSide {
   let server: Server | undefined;
-  const isOwnHost = isLoopback(config.host) ? hostCheck(config.hostNames) : () => true;
+  const isOwnHost = ownHostCheck(config);
   const fastify = createFastify({
     logger: false,
     bodyLimit: config.bodyBytesMax,
@@ -63,13 +76,17 @@ export function createHttp(config: GatewayConfig, answers: AnswerRules, log: Log
         (request, response) => {
           // Whatever answers: nobody is to send another request to a gateway that stops.
           if (answers.draining) response.shouldKeepAlive = false;
+          if (front?.take(request, response) === true) return;
           if (isOwnHost(request.headers.host)) handler(request, response);
           else sendForeignHost(request, response, answers);
         },
       );
       return server;
     },
-    clientErrorHandler: answerBadClient,
+    clientErrorHandler: (error: Error & { code?: string }, socket) => {
+      if (error.code === lateCode && front?.isPatient(socket) === true) return;
+      answerBadClient(error, socket);
+    },
   });
   if (server === undefined) throw new Error("Cannot make the HTTP server: Fastify asked for none.");
   fastify.setErrorHandler((thrown, request, reply) => {
@@ -87,13 +104,8 @@ function sendForeignHost(
   response: ServerResponse,
   answers: AnswerRules,
 ): void {
-  const name = request.headers.host ?? "";
-  const error = new SylaError(
-    "origin_not_allowed",
-    `Cannot answer to the name ${name}: it is not one of this gateway's (server.host_names).`,
-  );
   const context = openContext(request, response, "rest");
-  sendProblem(request, response, error, { context }, answers);
+  sendProblem(request, response, foreignHost(request.headers.host), { context }, answers);
 }
 
 /** Answers what no route takes: 405 where the path is there with another verb, else 404. */
@@ -132,10 +144,11 @@ function fromFastify(thrown: unknown): SylaError {
   return toSylaError(thrown);
 }
 
+const lateCode = "ERR_HTTP_REQUEST_TIMEOUT";
 const clientErrors: ReadonlyMap<string | undefined, readonly [code: ErrorCode, message: string]> =
   new Map([
     ["HPE_HEADER_OVERFLOW", ["headers_too_large", "The request's head is larger than allowed."]],
-    ["ERR_HTTP_REQUEST_TIMEOUT", ["request_timeout", "The request did not arrive in time."]],
+    [lateCode, ["request_timeout", "The request did not arrive in time."]],
   ]);
 
 // There is no request yet, only a socket with something on it that is not one.

@@ -1,17 +1,22 @@
 // The gateway's composition root: every surface of the contract on one port, and gRPC also alone.
+import type { IncomingMessage } from "node:http";
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
+import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { TunnelService } from "@syla/contract/syla/sandbox/v1/tunnel";
 import { createClient } from "@syla/kit/client";
 import type { Dispatcher } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
+import { bringsKey } from "@syla/kit/local-access";
 import type { LocalKey } from "@syla/kit/local-key";
 import { type Adapter, registerAdapters } from "./adapters.ts";
 import type { AnswerRules } from "./answer.ts";
 import type { GatewayConfig } from "./config.ts";
 import { registerConnect } from "./connect.ts";
+import { NodeHeaders } from "./context.ts";
 import { registerCors } from "./cors.ts";
 import { registerDocs } from "./docs.ts";
 import { e2bAdapters } from "./e2b/adapter.ts";
@@ -20,19 +25,22 @@ import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
 import { judge0Adapter } from "./judge0/adapter.ts";
 import { registerMcp } from "./mcp.ts";
+import { ownHostCheck, requiresKey } from "./own-host.ts";
 import { pistonAdapter } from "./piston/adapter.ts";
 import type { Interactive } from "./piston/interactive.ts";
+import { PortFront } from "./ports/front.ts";
 import { published } from "./published.ts";
 import { registerRest } from "./rest.ts";
 import { restRoutes } from "./routes.ts";
 import { createSharedPort } from "./socket.ts";
 import type { EventStream, StreamRules } from "./sse.ts";
 import { type Health, type Metrics, registerStatus } from "./status.ts";
-import { endPeers, leavePeers, type SocketRules } from "./upgrade.ts";
+import { beforeUpgrades, endPeers, leavePeers, type SocketRules } from "./upgrade.ts";
 import { registerWebsocket } from "./websocket.ts";
 
 export { type GatewayConfig, gatewaySettings } from "./config.ts";
 export type { Logger } from "./http.ts";
+export { requiresKey } from "./own-host.ts";
 export type { Health, Metrics } from "./status.ts";
 
 // After its last event a stream still has to be written.
@@ -69,7 +77,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { host } = config;
   const answers: AnswerRules = { compressBytesMin: config.compressBytesMin, draining: false };
   const streams: StreamRules = { ...config, open: new Set<EventStream>() };
-  const { fastify, server } = createHttp(config, answers, log);
+  const ports = createPorts(options, answers);
+  const { fastify, server } = createHttp(config, answers, log, ports);
+  if (ports !== undefined) {
+    beforeUpgrades(server, (request, upgrade) => ports.takeUpgrade(request, upgrade));
+  }
   const adapters = registerSurfaces({ fastify, server }, options, answers, streams);
   await fastify.ready();
   const grpc = await startGrpc(dispatcher, { host, port: config.grpcPort });
@@ -84,6 +96,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // Streams that can be resumed end at once: their clients find the next instance. Other calls get their time.
     for (const stream of streams.open) stream.reconnect();
     leavePeers(server);
+    ports?.leave();
     const late = setTimeout(() => {
       endStreams(streams);
       endPeers(server);
@@ -115,7 +128,9 @@ function registerSurfaces(
   const routes = restRoutes(dispatcher);
   const sockets: SocketRules = { origins, frameBytesMax: bodyBytesMax, heartbeatMs };
   registerCors(fastify, origins);
-  registerStatus(fastify, { health, metrics }, answers);
+  const mayReadMetrics = ({ headers }: IncomingMessage) =>
+    !requiresKey(config) || (key !== undefined && bringsKey(key, new NodeHeaders(headers)));
+  registerStatus(fastify, { health, metrics, mayReadMetrics }, answers);
   registerDocs(fastify, routes, version);
   const groups = registerRest(fastify, routes, { bodyBytesMax, answers, streams, log });
   registerConnect(fastify, dispatcher, { bodyBytesMax, answers, log });
@@ -127,6 +142,20 @@ function registerSurfaces(
   registerAdapters({ fastify, server }, adapters, deps);
   registerNotFound(fastify, groups, answers);
   return adapters;
+}
+
+// Sandboxes may be another gateway's.
+function createPorts(
+  { dispatcher, config, key, log }: GatewayOptions,
+  answers: AnswerRules,
+): PortFront | undefined {
+  if (!dispatcher.services.includes(TunnelService)) return undefined;
+  const { portsDomain, portIdleMs, headerBytesMax } = config;
+  return new PortFront({
+    ...{ dispatcher, key, answers, log, domain: portsDomain.toLowerCase() },
+    isOwnHost: ownHostCheck(config),
+    ...{ idleMs: portIdleMs, headBytesMax: headerBytesMax },
+  });
 }
 
 // Those whose methods are served here.
@@ -141,7 +170,11 @@ function offeredAdapters(
     const processes = createClient(ProcessService, offered);
     const files = createClient(FileService, offered);
     const networks = createClient(NetworkService, offered);
-    adapters.push(...e2bAdapters({ sandboxes, processes, files, networks, key }));
+    const ports = createClient(PortService, offered);
+    const { portsDomain } = config;
+    adapters.push(
+      ...e2bAdapters({ sandboxes, processes, files, networks, ports, portsDomain, key }),
+    );
   }
   if (offered.services.includes(ExecutionService)) {
     const executions = createClient(ExecutionService, offered);

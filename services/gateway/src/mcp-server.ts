@@ -44,7 +44,7 @@ export type McpServer = (
   caller: McpCaller,
 ) => Promise<JsonObject>;
 
-const instructions = `Runs programs in jails of their own, without a network unless a sandbox is given one, and within bounds.
+const instructions = `Runs programs in jails of their own, within bounds; only a sandbox can be given a network.
 Use run_code for a program that stands alone: nothing of it stays.
 Where work takes several steps, create_sandbox answers an id; with it, write_files, run_process, read_file and the
 others work in one place until kill_sandbox or the end of its lifetime. Paths are absolute or below /work.

@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { request } from "node:http";
 import { test } from "node:test";
 import { startTestGateway } from "./gateway-fixture.ts";
-import { hostCheck, isLoopback } from "./own-host.ts";
+import { hostCheck, isLoopback, requiresKey } from "./own-host.ts";
+
+test("requiresKey() is so beyond loopback, whatever is set, and on it when that is asked for", () => {
+  for (const host of ["0.0.0.0", "::", "192.0.2.1", "syla.example", ""]) {
+    assert.equal(requiresKey({ host, requireKey: false }), true, host);
+  }
+  for (const host of ["127.0.0.1", "::1", "localhost"]) {
+    assert.equal(requiresKey({ host, requireKey: false }), false, host);
+    assert.equal(requiresKey({ host, requireKey: true }), true, host);
+  }
+});
 
 test("hostCheck() takes addresses, localhost and names it was told, with any port", () => {
   const isOwn = hostCheck(["syla.example"]);

@@ -44,6 +44,7 @@ export function toProblem(error: SylaError, place: ProblemPlace): Problem {
 
 /** The headers that an error adds to its answer, names and values in turn. */
 export function problemHeaders(error: SylaError): readonly string[] {
+  if (error.status === "unauthenticated") return ["WWW-Authenticate", "Bearer"];
   if (error.retryAfterMs === undefined) return [];
   return ["Retry-After", String(Math.max(1, Math.ceil(error.retryAfterMs / 1000)))];
 }

@@ -1,4 +1,6 @@
 // How the platform is, for those who run it: `/health` (is it alive), `/ready` (does it take calls), `/metrics`.
+import type { IncomingMessage } from "node:http";
+import { keyMissing } from "@syla/kit/local-access";
 import type { FastifyInstance } from "fastify";
 import { type AnswerRules, sendAnswer } from "./answer.ts";
 
@@ -19,6 +21,8 @@ export interface Metrics {
 export interface StatusSources {
   readonly health: Health;
   readonly metrics: Metrics;
+  /** Whether who sends a request may read the metrics. */
+  readonly mayReadMetrics: (request: IncomingMessage) => boolean;
 }
 
 const fresh = ["Cache-Control", "no-store"];
@@ -26,10 +30,10 @@ const fresh = ["Cache-Control", "no-store"];
 /** Registers `/`, `/health`, `/ready` and `/metrics`. */
 export function registerStatus(
   fastify: FastifyInstance,
-  { health, metrics }: StatusSources,
+  { health, metrics, mayReadMetrics }: StatusSources,
   answers: AnswerRules,
 ): void {
-  const page = (url: string, answer: () => Promise<Page>) => {
+  const page = (url: string, answer: (request: IncomingMessage) => Promise<Page>) => {
     fastify.route({
       method: ["GET", "HEAD"],
       url,
@@ -39,7 +43,7 @@ export function registerStatus(
           contentType = "application/json",
           text,
           headers = fresh,
-        } = await answer();
+        } = await answer(request.raw);
         reply.hijack();
         sendAnswer(request.raw, reply.raw, { status, contentType, text, headers }, answers);
       },
@@ -56,7 +60,8 @@ export function registerStatus(
     const status = answers.draining ? "draining" : isReady ? "ready" : "not ready";
     return { status: isReady ? 200 : 503, text: JSON.stringify({ status, checks }) };
   });
-  page("/metrics", async () => {
+  page("/metrics", async (request) => {
+    if (!mayReadMetrics(request)) throw keyMissing();
     const { contentType, body } = await metrics.text();
     return { contentType, text: body };
   });

@@ -25,6 +25,12 @@ export type TakeUpgrade = (handshake: Handshake) => void;
 /** Answers who takes the handshake at a path, if anyone. */
 export type FindUpgrade = (path: string) => TakeUpgrade | undefined;
 
+/** Takes a handshake that is not for a path of ours; answers whether it did. */
+export type TakeFirst = (
+  request: IncomingMessage,
+  upgrade: { readonly socket: Duplex; readonly head: Buffer },
+) => boolean;
+
 interface Upgrades {
   readonly finders: FindUpgrade[];
   readonly peers: Set<Peer>;
@@ -33,6 +39,12 @@ interface Upgrades {
 }
 
 const upgrades = new WeakMap<Server, Upgrades>();
+const first = new WeakMap<Server, TakeFirst>();
+
+/** Who is asked before every surface, and before the page's origin is looked at. */
+export function beforeUpgrades(http: Server, takeFirst: TakeFirst): void {
+  first.set(http, takeFirst);
+}
 
 /** Adds a surface to those that take handshakes. */
 export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): void {
@@ -44,6 +56,7 @@ export function onUpgrade(http: Server, rules: SocketRules, find: FindUpgrade): 
   Object.assign(http, { shouldUpgradeCallback: isWebSocket });
   http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => socket.destroy());
+    if (isWebSocket(request) && first.get(http)?.(request, { socket, head }) === true) return;
     try {
       if (added.leaving) throw stopping();
       take(added.finders, rules, { request, socket, head, peers: added.peers });

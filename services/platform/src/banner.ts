@@ -48,7 +48,7 @@ export function renderBanner(banner: Banner): string {
     `    gRPC alone                      ${grpcAddress}`,
     `    API documentation               ${restUrl}/docs`,
     `    Data                            ${dataDirectory}`,
-    `    API key, for E2B's clients      ${keyPath}`,
+    `    API key                         ${keyPath}`,
     "",
     ...running,
     "",

@@ -4,11 +4,12 @@ import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { ReplService } from "@syla/contract/syla/repl/v1/repl";
 import { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
+import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { SessionService } from "@syla/contract/syla/session/v1/session";
 import { type ExecutionServer, startExecution } from "@syla/execution";
-import { type Gateway, startGateway } from "@syla/gateway";
+import { type Gateway, requiresKey, startGateway } from "@syla/gateway";
 import { present } from "@syla/kit/assert";
 import { systemClock } from "@syla/kit/clock";
 import { type DataDirectory, openDataDirectory } from "@syla/kit/data-directory";
@@ -18,6 +19,7 @@ import { SylaError } from "@syla/kit/error";
 import { createHealth } from "@syla/kit/health";
 import { installationKey } from "@syla/kit/installation-key";
 import type { Part } from "@syla/kit/lifecycle";
+import { localAccess } from "@syla/kit/local-access";
 import { type LocalKey, openLocalKey } from "@syla/kit/local-key";
 import type { Log } from "@syla/kit/log";
 import { createMetrics } from "@syla/kit/metrics";
@@ -43,11 +45,11 @@ export class Platform {
   readonly #options: PlatformOptions;
   readonly #metrics = createMetrics();
   /** One chain for all services: making a validator is not free. */
-  readonly #interceptors: readonly Interceptor[];
+  #interceptors: readonly Interceptor[] = [];
   readonly #health = createHealth({
     services: [
       ...[ExecutionService, ReplService, SandboxService],
-      ...[ProcessService, FileService, NetworkService, SessionService],
+      ...[ProcessService, FileService, NetworkService, PortService, SessionService],
     ],
   });
   #data: DataDirectory | undefined;
@@ -62,7 +64,6 @@ export class Platform {
 
   constructor(options: PlatformOptions) {
     this.#options = options;
-    this.#interceptors = [observe({ log: options.log, metrics: this.#metrics }), validation()];
   }
 
   get data(): DataDirectory {
@@ -136,6 +137,13 @@ export class Platform {
   async #openData(): Promise<void> {
     this.#data = await openDataDirectory(this.#options.configuration.platform.dataDirectory);
     this.#key = await openLocalKey(this.#data.path);
+    const { configuration, log } = this.#options;
+    const required = requiresKey(configuration.gateway);
+    this.#interceptors = [
+      observe({ log, metrics: this.#metrics }),
+      localAccess({ key: this.#key, required }),
+      validation(),
+    ];
   }
 
   #beginSandbox(): void {

@@ -21,6 +21,7 @@ import { networkRpc } from "./network-rpc.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { fileRpc } from "./file-rpc.ts";
+import { portRpc } from "./port-rpc.ts";
 import { processRpc } from "./process-rpc.ts";
 import { Presigner } from "./presign.ts";
 import { sandboxRpc } from "./sandbox-rpc.ts";
@@ -150,6 +151,7 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
     processRpc(sandboxes, offer),
     fileRpc(sandboxes, presigner),
     networkRpc(sandboxes),
+    ...portRpc(sandboxes, clock),
   ];
   return {
     dispatcher: createDispatcher(implementations, interceptors),

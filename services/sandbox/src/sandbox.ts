@@ -17,7 +17,7 @@ import {
 import type { Clock } from "@syla/kit/clock";
 import { SylaError } from "@syla/kit/error";
 import { Box } from "./box.ts";
-import type { ChannelListener, Channels } from "./channels.ts";
+import type { Channel, ChannelListener, Channels } from "./channels.ts";
 import { DEFAULT_ENVIRONMENT, processLimitsOf } from "./jail-step.ts";
 import type { WarmJail } from "./jails.ts";
 import type { Lease } from "./pool.ts";
@@ -87,6 +87,16 @@ export class Sandbox {
     this.#processes.set(id, process);
     void process.ended.then(() => this.#forget());
     return process;
+  }
+
+  /** Connects to a port of its loopback. */
+  connect(port: number, listener: ChannelListener): Channel {
+    this.assertRunning();
+    return this.#options.channels.connect(port, listener);
+  }
+
+  get isRunning(): boolean {
+    return this.#ending === undefined && this.message.status === Status.RUNNING;
   }
 
   process(id: number): SandboxProcess {

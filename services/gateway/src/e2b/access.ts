@@ -1,6 +1,8 @@
 // Who may use E2B's API: for the control plane whoever has the installation's key, for a sandbox whoever has its token,
 // which is derived from the key, so that nothing needs to be kept. This file is what an auth service takes over.
 import { createHash } from "node:crypto";
+import type { Principal } from "@syla/kit/call";
+import { isKey } from "@syla/kit/local-access";
 import { equalSecrets, type LocalKey } from "@syla/kit/local-key";
 import type { AdapterRequest, WholeReply } from "../adapters.ts";
 import { closedPortReply, errorReply, goneReply } from "./errors.ts";
@@ -17,6 +19,9 @@ const noKey = "Unauthorized, please check your credentials.";
 const noToken =
   "unauthorized access, please provide a valid access token or method signing if supported";
 
+/** Who has a sandbox's token, or an address that is signed with it. */
+export const sandboxUser: Principal = { name: "e2b sandbox" };
+
 /** Whether a text can be a sandbox's id. */
 export function isSandboxId(text: string): boolean {
   return sandboxShape.test(text);
@@ -25,12 +30,17 @@ export function isSandboxId(text: string): boolean {
 /** Refuses who does not bring the key, which E2B's clients know as `e2b_` and its digits. */
 export function refuseKey(key: LocalKey, { raw }: AdapterRequest): WholeReply | undefined {
   const given = headerOf(raw.headers["x-api-key"]);
-  return key.matches(given.replace(/^e2b_/, "syla_")) ? undefined : errorReply(401, noKey);
+  return isKey(key, given) ? undefined : errorReply(401, noKey);
 }
 
 /** A sandbox's own token. */
 export function sandboxToken(key: LocalKey, sandbox: string): string {
   return key.derive(`e2b sandbox ${sandbox}`);
+}
+
+/** The token for all of a sandbox's ports. */
+export function trafficToken(key: LocalKey, sandbox: string): string {
+  return key.derive(`e2b traffic ${sandbox}`);
 }
 
 /** What of a request decides whether it may read or write one file of a sandbox without its token. */
@@ -49,7 +59,7 @@ export type Reached =
 /** Finds the sandbox that a request may reach. */
 export function reachSandbox(
   key: LocalKey,
-  { raw, query }: AdapterRequest,
+  { raw, query, context }: AdapterRequest,
   operation?: SignedFile["operation"],
 ): Reached {
   const sandbox = headerOf(raw.headers[sandboxHeader]);
@@ -65,6 +75,7 @@ export function reachSandbox(
   }
   const user = query.get("username") ?? userOf(headerOf(raw.headers.authorization));
   if (!users.has(user)) return { kind: "stranger", message: `invalid username: '${user}'` };
+  context.principal = sandboxUser;
   return { kind: "sandbox", sandbox };
 }
 

@@ -3,6 +3,7 @@
 // snapshots and volumes are not here.
 import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
+import type { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { Client } from "@syla/kit/client";
@@ -22,6 +23,9 @@ export interface E2bOptions {
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
   readonly networks: Client<typeof NetworkService>;
+  readonly ports: Client<typeof PortService>;
+  /** Below which each port of a sandbox has a name. */
+  readonly portsDomain: string;
   /** What clients have to bring. */
   readonly key: LocalKey;
 }

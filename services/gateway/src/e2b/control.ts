@@ -1,6 +1,7 @@
 // E2B's control plane: its sandboxes are Syla's, over SandboxService. There is one template, whatever it is called.
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
+import { Port_Access as PortAccess, type PortService } from "@syla/contract/syla/sandbox/v1/port";
 import {
   type Sandbox,
   Sandbox_Status as Status,
@@ -17,18 +18,21 @@ import {
   type Reply,
   type WholeReply,
 } from "../adapters.ts";
-import { isSandboxId, refuseKey, sandboxToken } from "./access.ts";
+import { isSandboxId, refuseKey, sandboxToken, trafficToken } from "./access.ts";
 import { errorReply, explainControl, Refusal } from "./errors.ts";
 import { Fields } from "./fields.ts";
 import { home } from "./home.ts";
 import { listSandboxes } from "./list.ts";
 import { changedNetwork, networkOf } from "./network.ts";
-import { created, detail, metric, TEMPLATE } from "./view.ts";
+import { created, detail, metric, type SandboxAccess, TEMPLATE } from "./view.ts";
 
 /** What the control plane is made of. */
 export interface ControlOptions {
   readonly sandboxes: Client<typeof SandboxService>;
   readonly networks: Client<typeof NetworkService>;
+  readonly ports: Client<typeof PortService>;
+  /** Below which each port of a sandbox has a name. */
+  readonly portsDomain: string;
   readonly key: LocalKey;
 }
 
@@ -130,9 +134,10 @@ async function there(found: Promise<Sandbox>): Promise<Sandbox> {
 }
 
 async function createSandbox(
-  { sandboxes, key }: ControlOptions,
+  options: ControlOptions,
   request: AdapterRequest,
 ): Promise<WholeReply> {
+  const { sandboxes, ports } = options;
   const fields = new Fields(await request.json());
   const template = fields.text("templateID");
   if (!templates.has(template.replace(/:default$/, ""))) {
@@ -145,7 +150,11 @@ async function createSandbox(
   const network = networkOf(fields);
   const spec = { lifetime, env, metadata: fields.map("metadata"), ...(network && { network }) };
   const sandbox = await sandboxes.createSandbox({ spec }, { parent: request.context });
-  return jsonReply(201, created(sandbox, sandboxToken(key, sandbox.id)));
+  if (fields.inside("network").flag("allowPublicTraffic")) {
+    const everyPort = { sandbox: sandbox.id, port: 0, access: PortAccess.PUBLIC };
+    await ports.exposePort(everyPort, { parent: request.context });
+  }
+  return jsonReply(201, created(sandbox, accessOf(options, request, sandbox.id)));
 }
 
 /** What is asked for and cannot be had; a sandbox that silently lacks it would be worse. */
@@ -198,10 +207,11 @@ async function pause(
 
 /** Resumes a sandbox that is paused; one that runs lives on for as long as is asked for, if that is longer. */
 async function connectTo(
-  { sandboxes, key }: ControlOptions,
+  options: ControlOptions,
   request: AdapterRequest,
   id: string,
 ): Promise<WholeReply> {
+  const { sandboxes } = options;
   const parent = request.context;
   const fields = new Fields(await request.json());
   if (fields.has("memory") && !fields.flag("memory")) {
@@ -215,7 +225,21 @@ async function connectTo(
   if (isPaused || Date.now() / 1000 + seconds > endSeconds) {
     await extend(sandboxes, request, id, seconds);
   }
-  return jsonReply(isPaused ? 201 : 200, created(found, sandboxToken(key, id)));
+  return jsonReply(isPaused ? 201 : 200, created(found, accessOf(options, request, id)));
+}
+
+function accessOf(
+  { key, portsDomain }: ControlOptions,
+  { raw }: AdapterRequest,
+  id: string,
+): SandboxAccess {
+  // The gateway's own port, as this client reaches it.
+  const port = /:\d+$/.exec(raw.headers.host ?? "")?.[0] ?? "";
+  const envdAccessToken = sandboxToken(key, id);
+  return {
+    ...{ envdAccessToken, trafficAccessToken: trafficToken(key, id) },
+    domain: portsDomain + port,
+  };
 }
 
 async function listMetrics(

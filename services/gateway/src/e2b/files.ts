@@ -17,7 +17,7 @@ import {
   type StreamReply,
   type WholeReply,
 } from "../adapters.ts";
-import { isSigned, reachSandbox, sandboxHeader } from "./access.ts";
+import { isSigned, reachSandbox, sandboxHeader, sandboxUser } from "./access.ts";
 import { errorReply, explainFiles, goneReply, isGone, Refusal } from "./errors.ts";
 import { absolute, inside } from "./home.ts";
 import { type Writers, writeUploads } from "./uploads.ts";
@@ -127,9 +127,13 @@ async function signedSandbox(
   let pageToken = "";
   do {
     const request = { filter: 'status = "RUNNING"', pageSize: listPage, pageToken };
-    const page = await sandboxes.listSandboxes(request, { parent });
+    // On the gateway's own account: who asks is known by what is found.
+    const page = await sandboxes.listSandboxes(request, { signal: parent.signal });
     const found = page.sandboxes.find(({ id }) => isSigned(key, id, { operation, query }));
-    if (found !== undefined) return found.id;
+    if (found !== undefined) {
+      parent.principal = sandboxUser;
+      return found.id;
+    }
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
   return undefined;

@@ -14,7 +14,7 @@ import type { Fields } from "./fields.ts";
 type PolicyInit = MessageInitShape<typeof NetworkPolicySchema>;
 
 const everything = "0.0.0.0/0";
-const absent = ["egressProxy", "httpsPorts", "maskRequestHost", "allowPublicTraffic"];
+const absent = ["egressProxy", "httpsPorts", "maskRequestHost"];
 
 /**
  * The policy that a request for a sandbox asks for; undefined when it asks for none, which here means no network: a
@@ -22,7 +22,9 @@ const absent = ["egressProxy", "httpsPorts", "maskRequestHost", "allowPublicTraf
  */
 export function networkOf(fields: Fields): PolicyInit | undefined {
   const network = fields.inside("network");
-  const asked = fields.has("allow_internet_access") || network.names().length > 0;
+  // Who may come in is another matter: control.ts.
+  const rules = network.names().filter((name) => name !== "allowPublicTraffic");
+  const asked = fields.has("allow_internet_access") || rules.length > 0;
   return asked ? changedNetwork(network, fields) : undefined;
 }
 

@@ -47,7 +47,7 @@ const log = { debug() {}, info() {}, warn() {}, error() {} };
 const side = createHttp(config, answers, log);
 const metrics = { text: async () => ({ contentType: "text/plain", body: "" }) };
 const health = { live: () => true, ready: async () => ({ ready: true, checks: {} }) };
-registerStatus(side.fastify, { health, metrics }, answers);
+registerStatus(side.fastify, { health, metrics, mayReadMetrics: () => true }, answers);
 const routes = [
   ...rpcRoutes("test.Test", methods, key),
   {

@@ -18,9 +18,18 @@ const cpuCount = availableParallelism();
 const mebibyte = 1024 ** 2;
 
 /** The answer to who made a sandbox or came back to it. */
-export function created({ id }: Sandbox, envdAccessToken: string): object {
-  const common = { templateID: TEMPLATE, sandboxID: id, clientID, envdVersion };
-  return { ...common, envdAccessToken, domain: null };
+export function created({ id }: Sandbox, access: SandboxAccess): object {
+  return { templateID: TEMPLATE, sandboxID: id, clientID, envdVersion, ...access };
+}
+
+/** How a sandbox is reached. */
+export interface SandboxAccess {
+  /** For its processes and files. */
+  readonly envdAccessToken: string;
+  /** For its ports. */
+  readonly trafficAccessToken: string;
+  /** Below which each of its ports has a name. */
+  readonly domain: string;
 }
 
 /** One of a list. */

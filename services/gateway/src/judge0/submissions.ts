@@ -11,6 +11,7 @@ import { Execution_Status as ExecutionStatus } from "@syla/contract/syla/executi
 import { CallContext, callerLeft } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
+import { owner } from "@syla/kit/local-access";
 import type { Reach } from "./address.ts";
 import { sendCallback } from "./callback.ts";
 import { findLanguage } from "./languages.ts";
@@ -196,6 +197,7 @@ export class Submissions {
     const { reach, log } = this.#options;
     if (reach === undefined) return;
     const context = new CallContext({ surface: "judge0" });
+    context.principal = owner; // whoever submitted was let in
     this.#callbacks.add(context);
     const { executions } = this.#options;
     try {
