@@ -33,6 +33,7 @@ export interface ProcessEvent {
   readonly started?: Process;
   readonly stdout?: { readonly text?: string; readonly base64?: string };
   readonly stderr?: { readonly text?: string; readonly base64?: string };
+  readonly words?: { readonly text?: string; readonly base64?: string };
   readonly lostBytes?: number;
   readonly ended?: Process;
 }

@@ -16,6 +16,7 @@ import { measurePython } from "./rows/python.ts";
 import { measureRest } from "./rows/rest.ts";
 import { measureSandbox } from "./rows/sandbox.ts";
 import { measureSandboxSoak } from "./rows/sandbox-soak.ts";
+import { measureSession } from "./rows/session.ts";
 import { measureSoak } from "./rows/soak.ts";
 import { measureStart } from "./rows/start.ts";
 import { measureStream } from "./rows/stream.ts";
@@ -33,6 +34,7 @@ const measures: Readonly<Record<string, Measure>> = {
   rest: measureRest,
   start: measureStart,
   sandbox: measureSandbox,
+  session: measureSession,
   soak: measureSoak,
   "sandbox-soak": measureSandboxSoak,
 };

@@ -390,3 +390,26 @@ test("what a platform had when it died is LOST, and what it had when it stopped 
   assert.deepEqual([status, endReason], ["ENDED", "stopped"]);
   assert.equal(await last.stop(), 0);
 });
+
+test("a process's words come after what it had printed before, on a stream of their own", async () => {
+  const { id } = await makeSandbox(platform());
+  const code = "for n in $(seq 200); do echo out $n; echo word $n >&3; done";
+  const spec = { command: "bash", args: ["-c", code], words: true };
+  const events = await follow(
+    await post(platform(), pathOf(id, "/processes:stream"), spec, {
+      headers: { Accept: "text/event-stream" },
+    }),
+  );
+  let printed = "";
+  let last = 0;
+  for (const { stdout, words } of events) {
+    printed += stdout?.text ?? "";
+    const said = [...(words?.text ?? "").matchAll(/word (\d+)/g)].map(([, n]) => Number(n));
+    last = Math.max(last, ...said);
+    assert.ok(last === 0 || printed.includes(`out ${last}\n`));
+  }
+  assert.equal(last, 200);
+  const none = await shell(platform(), id, "echo word >&3");
+  assert.notEqual(none.process.exitCode, 0, "without being asked for there is no such stream");
+  await killSandbox(platform(), id);
+});

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { post, refusal } from "../api.ts";
 import { assertHostUnchanged, observeHost } from "../host.ts";
 import { makeDataDirectory, startPlatform } from "../platform.ts";
-import { getSandbox, killSandbox, makeSandbox, shell } from "../sandbox-api.ts";
+import { getSandbox, killSandbox, makeSandbox, pathOf, postOk, shell } from "../sandbox-api.ts";
 import {
   answer,
   deleteSession,
@@ -85,6 +85,65 @@ test("a session lives in a sandbox that is there, in a folder and with variables
   await eventually("the session has ended with its sandbox", async () => {
     const { status, endReason } = await getSession(platform(), id);
     return status === "ENDED" && endReason === "sandbox";
+  });
+});
+
+test("cells run one after another, those behind a failure only when it allows that", async () => {
+  await withSession({}, async ({ id, sandbox }) => {
+    const three = async (more: object) => {
+      const codes = ["import time; time.sleep(0.2); 1 / 0", "1", "2"];
+      const cells = await Promise.all(codes.map((code) => runCell(platform(), id, code, more)));
+      return cells.map(({ status }) => status);
+    };
+    const skipped = await three({});
+    assert.deepEqual(skipped.toSorted(), ["ERROR", "SKIPPED", "SKIPPED"]);
+    assert.deepEqual((await three({ continueOnError: true })).toSorted(), ["ERROR", "OK", "OK"]);
+    await postOk(platform(), pathOf(sandbox, ":pause"), {});
+    const refused = await runCell(platform(), id, "3");
+    assert.equal(refused.status, "ERROR");
+    assert.match(refused.error?.message ?? "", /paused/);
+    await postOk(platform(), pathOf(sandbox, ":resume"), {});
+    assert.equal(valueOf(await runCell(platform(), id, "4")), "4");
+  });
+});
+
+test("a caller of RunCell who leaves interrupts the cell, one who only follows does not", async () => {
+  await withSession({}, async ({ id }) => {
+    const leaving = new AbortController();
+    const gone = post(
+      platform(),
+      sessionPath(id, "/cells:run"),
+      { code: "import time; time.sleep(1000)" },
+      { signal: leaving.signal },
+    );
+    await eventually("it runs", async () => {
+      return (await getSession(platform(), id)).status === "BUSY";
+    });
+    leaving.abort();
+    await assert.rejects(gone);
+    await eventually("it was interrupted", async () => {
+      return (await getCell(platform(), id, 1)).status === "INTERRUPTED";
+    });
+    const code = "import time; time.sleep(0.5); 'went on'";
+    await followSession(
+      await streamCell(platform(), id, code),
+      ({ started }) => started !== undefined,
+    );
+    await eventually("it ended by itself", async () => {
+      return valueOf(await getCell(platform(), id, 2)) === "'went on'";
+    });
+  });
+});
+
+test("what cannot be had is refused with the reason", async () => {
+  const refuse = async (spec: object, status: number, code: string) =>
+    refusal(await post(platform(), "/api/v1/sessions", spec), status, code);
+  await refuse({ language: "nothing" }, 400, "unknown_language");
+  await refuse({ directory: "/nowhere" }, 400, "process_not_started");
+  await refuse({ sandbox: "0197a2c4-0000-7000-8000-000000000000" }, 404, "sandbox_not_found");
+  await withSession({}, async ({ id }) => {
+    const none = await fetch(`${platform().url}${sessionPath(id, "/cells/7")}`);
+    await refusal(none, 404, "cell_not_found");
   });
 });
 

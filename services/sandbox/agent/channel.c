@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,13 +85,15 @@ static void look(struct channel *c, int which) {
   else if (n > 0 && !(p.revents & POLLIN)) end_output(c, which);
 }
 
-static void plain_forward(struct channel *c, int which) {
+/* At most so many bytes; nothing when that is none. */
+static void plain_forward(struct channel *c, int which, size_t most) {
   struct output *o = &c->outputs[which];
   if (o->granted == 0) return look(c, which);
-  while (o->fd >= 0 && o->granted > 0) {
+  while (o->fd >= 0 && o->granted > 0 && most > 0) {
     size_t room = out_room();
     if (room == 0) return;
     if (room > o->granted) room = o->granted;
+    if (room > most) room = most;
     ssize_t n = read(o->fd, out_payload(), room);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
@@ -100,19 +103,22 @@ static void plain_forward(struct channel *c, int which) {
     /* EIO is how a terminal says that the last process has closed it. */
     if (n <= 0) return end_output(c, which);
     o->granted -= (uint32_t)n;
+    most -= (size_t)n;
+    if (which < WORDS && c->words_length > 0) c->words_after[which] -= (uint32_t)n;
     out_commit(FRAME_OUTPUT, (uint8_t)which, channel_id(c), (size_t)n);
     out_flush();
   }
 }
 
-static bool is_readable(int fd) {
-  struct pollfd p = {.fd = fd, .events = POLLIN};
-  return fd >= 0 && poll(&p, 1, 0) > 0;
+static uint32_t held_in(int fd) {
+  int n = 0;
+  return fd >= 0 && ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint32_t)n : 0;
 }
 
 /*
  * Words are about what was printed before them. So they are read first: what was printed before them
- * is in the pipes by then, and they wait until that has been forwarded.
+ * is in the pipes by then, and they wait until that much has been forwarded. What is printed later
+ * waits for them, so that who prints without end holds up no words.
  */
 static void words_forward(struct channel *c) {
   struct output *o = &c->outputs[WORDS];
@@ -123,12 +129,13 @@ static void words_forward(struct channel *c) {
     if (n == 0) end_output(c, WORDS);
     if (n < 0 && o->fd >= 0 && errno == EAGAIN) o->empty = c->exited;
     if (n <= 0) return;
+    for (int i = 0; i < WORDS; i++) c->words_after[i] = held_in(c->outputs[i].fd);
     c->words_length = (uint32_t)n;
     o->granted -= (uint32_t)n;
   }
   for (int i = 0; i < WORDS; i++) {
-    plain_forward(c, i);
-    if (is_readable(c->outputs[i].fd)) return;
+    plain_forward(c, i, c->words_after[i]);
+    if (c->outputs[i].fd >= 0 && c->words_after[i] > 0) return;
   }
   if (out_room() < c->words_length) return;
   memcpy(out_payload(), words[channel_id(c)], c->words_length);
@@ -137,8 +144,8 @@ static void words_forward(struct channel *c) {
 }
 
 void output_forward(struct channel *c, int which) {
-  if (which == WORDS) words_forward(c);
-  else plain_forward(c, which);
+  if (which == WORDS || c->words_length > 0) words_forward(c);
+  else plain_forward(c, which, SIZE_MAX);
 }
 
 static void end_input(struct channel *c) {

@@ -35,6 +35,7 @@ struct channel {
   bool input_ends; /* after what is held of it */
   uint32_t input_from, input_length, input_taken;
   uint32_t words_length; /* of words that wait for what was printed before them */
+  uint32_t words_after[WORDS]; /* of each other output, how much of that is still to be sent */
 };
 
 extern struct channel channels[CHANNELS];

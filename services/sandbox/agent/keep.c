@@ -259,6 +259,7 @@ static unsigned to_poll(void) {
       const struct output *o = &c->outputs[n];
       if (o->fd < 0 || (c->kind != LISTENER && (!room || o->granted == 0))) continue;
       if (n == WORDS && c->words_length > 0) continue; /* they wait for the others */
+      if (n < WORDS && c->words_length > 0 && c->words_after[n] == 0) continue; /* it for them */
       if (c->kind == LISTENER && free_accepted() == NULL) continue;
       count = add(count, c, n, o->fd, POLLIN);
     }

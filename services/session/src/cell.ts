@@ -38,6 +38,8 @@ export class Cell {
   readonly spec: CellSpec;
   /** Resolves when it has ended. */
   readonly ended: Promise<void>;
+  /** The number of its last event, once it has ended. */
+  lastEvent: number | undefined;
   /** Why it is to be interrupted, once it is. */
   interrupted: "call" | "timeout" | undefined;
   readonly #end = Promise.withResolvers<void>();
@@ -80,6 +82,11 @@ export class Cell {
   /** It without output and results. */
   outline(): CellMessage {
     return clone(CellSchema, { ...this.message, results: [] });
+  }
+
+  /** It without code, too, which its first event had. */
+  brief(): CellMessage {
+    return clone(CellSchema, { ...this.message, results: [], code: "" });
   }
 
   print(stream: "stdout" | "stderr", output: ProcessOutput): void {

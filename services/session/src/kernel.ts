@@ -10,11 +10,8 @@ import type {
 } from "@syla/contract/syla/sandbox/v1/process";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
-import type { KernelProgram } from "./kernels.ts";
+import type { Command, KernelProgram } from "./kernels.ts";
 import { type Word, WordError, Words } from "./words.ts";
-
-/** What an interpreter is told. */
-export type Command = Readonly<Record<string, unknown>> & { readonly do: string };
 
 /** How it ended. */
 export interface KernelEnd {
@@ -38,8 +35,10 @@ export interface KernelOptions {
   readonly processes: Client<typeof ProcessService>;
   readonly sandbox: string;
   readonly program: KernelProgram;
-  /** The interpreter's program, folder and variables. */
-  readonly spec: Pick<MessageInitShape<typeof ProcessSpecSchema>, "command" | "directory" | "env">;
+  /** The interpreter's path. */
+  readonly interpreter: string;
+  /** Its folder and variables. */
+  readonly spec: Pick<MessageInitShape<typeof ProcessSpecSchema>, "directory" | "env">;
   /** How large one word may be. */
   readonly wordBytesMax: number;
   readonly listener: KernelListener;
@@ -75,7 +74,7 @@ export class Kernel {
 
   /** Tells it something; what was told before comes before. */
   tell(command: Command): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(command)}\n`);
+    const line = Buffer.from(`${this.#options.program.encode(command)}\n`);
     return this.#write(line);
   }
 
@@ -104,12 +103,13 @@ export class Kernel {
   }
 
   async #follow(): Promise<void> {
-    const { processes, sandbox, spec, program } = this.#options;
+    const { processes, sandbox, spec, program, interpreter } = this.#options;
+    const [command, ...args] = program.command(interpreter);
     let end: KernelEnd = { reason: "its log ended", sandboxEnd: undefined };
     try {
       const events = processes.startProcessStream({
         sandbox,
-        spec: { ...spec, args: [...program.args], tag: "session", input: true, words: true },
+        spec: { ...spec, command, args, tag: "session", input: true, words: true },
       });
       for await (const { event } of events) {
         if (event.case === "ended") end = endOf(event.value);
@@ -139,9 +139,7 @@ export class Kernel {
     switch (event.case) {
       case "started": {
         this.#started.resolve(event.value.id);
-        const { source } = program;
-        const sent = this.#write(Buffer.concat([Buffer.from(`${source.length}\n`), source]));
-        sent.catch(() => {}); // it has ended, which is told
+        this.#write(program.source).catch(() => {}); // it has ended, which is told
         return;
       }
       case "stdout":

@@ -16,12 +16,22 @@ export type SessionEventInit = NonNullable<MessageInitShape<typeof SessionEventS
 
 /** How far behind one who follows may be before the interpreter waits. */
 const unseenBytesMax = 256 * 1024;
+/** The same when the interpreter is to be heard: more than is on the way from it. */
+const hurriedBytesMax = 8 * 1024 ** 2;
+
+/** A cell whose events are watched. */
+interface WatchedCell {
+  readonly message: { readonly id: number };
+  /** The number of its last event, once it has ended. */
+  readonly lastEvent: number | undefined;
+}
 
 /** The log of one session. */
 export class SessionLog {
   readonly #log: FollowedLog<SessionEvent>;
   readonly #clock: Clock;
   #unseenBytes = 0;
+  #unseenBytesMax = unseenBytesMax;
   #room: PromiseWithResolvers<void> | undefined;
 
   constructor({ bytesMax, clock }: { readonly bytesMax: number; readonly clock: Clock }) {
@@ -40,7 +50,7 @@ export class SessionLog {
     this.#unseenBytes += bytes;
     const seen = () => {
       this.#unseenBytes -= bytes;
-      if (this.#unseenBytes <= unseenBytesMax) this.#room?.resolve();
+      if (this.#unseenBytes <= this.#unseenBytesMax) this.#room?.resolve();
     };
     this.#log.append(this.#event(this.#log.next, cell, event), bytes, seen);
   }
@@ -53,10 +63,16 @@ export class SessionLog {
 
   /** Resolves when those who follow are not far behind; undefined when they are not. */
   room(): Promise<void> | undefined {
-    if (this.#unseenBytes <= unseenBytesMax) return undefined;
+    if (this.#unseenBytes <= this.#unseenBytesMax) return undefined;
     const room = (this.#room ??= Promise.withResolvers());
     void room.promise.then(() => (this.#room = undefined));
     return room.promise;
+  }
+
+  /** Whether the interpreter is to be heard soon, for it was interrupted: who follows slowly then holds up less. */
+  hurry(hurried: boolean): void {
+    this.#unseenBytesMax = hurried ? hurriedBytesMax : unseenBytesMax;
+    if (this.#unseenBytes <= this.#unseenBytesMax) this.#room?.resolve();
   }
 
   /** No event follows. */
@@ -65,13 +81,19 @@ export class SessionLog {
     this.#room?.resolve();
   }
 
-  /** The events after a number (-1: those to come), of all cells (0) or of one to its end. */
-  async *watch(after: number, cell: number, context: CallContext): AsyncGenerator<SessionEvent> {
+  /** The events after a number (-1: those to come), of all cells or of one to its end. */
+  async *watch(
+    after: number,
+    cell: WatchedCell | undefined,
+    context: CallContext,
+  ): AsyncGenerator<SessionEvent> {
     const from = after === -1 ? this.#log.next - 1 : after;
+    const isPast = (number: number) => number >= (cell?.lastEvent ?? Infinity);
+    if (isPast(from)) return;
     for await (const event of this.#log.watch(from, context)) {
-      if (cell === 0) yield event;
-      else if (event.cell === cell || event.event.case === "lostBytes") yield event;
-      if (cell !== 0 && event.cell === cell && event.event.case === "ended") return;
+      const isLost = event.event.case === "lostBytes" && event.cell === 0;
+      if (cell === undefined || event.cell === cell.message.id || isLost) yield event;
+      if (isPast(event.number)) return;
     }
   }
 

@@ -27,17 +27,12 @@ import { SylaError } from "@syla/kit/error";
 import { Cell } from "./cell.ts";
 import { Cells } from "./cells.ts";
 import type { SessionConfig } from "./config.ts";
-import {
-  bytesOf,
-  type Command,
-  type Kernel,
-  type KernelEnd,
-  type KernelListener,
-} from "./kernel.ts";
+import { bytesOf, type Kernel, type KernelEnd, type KernelListener } from "./kernel.ts";
+import type { Command } from "./kernels.ts";
+import { Questions } from "./questions.ts";
+import { endedError, type EndReason, endSentences } from "./session-end.ts";
 import { SessionLog, type SessionEventInit } from "./session-log.ts";
 import { type Fields, type Outcome, type Word, WordError } from "./words.ts";
-
-export type EndReason = "deleted" | "idle" | "sandbox" | "interpreter" | "stopped";
 
 export interface SessionOptions {
   /** As it is told; its status, its end and its counts are changed here. */
@@ -52,16 +47,8 @@ export interface SessionOptions {
   readonly ended: () => void;
 }
 
-/** How long an interpreter may take to answer a question. */
-const answerMsMax = 5000;
-
-const sentences: Readonly<Record<EndReason, string>> = {
-  deleted: "Ended by its owner.",
-  idle: "No cell ran in it for too long.",
-  sandbox: "Its sandbox ended.",
-  interpreter: "Its interpreter would not start again.",
-  stopped: "Ended with the platform.",
-};
+/** Pieces of output. */
+const earlyMax = 16;
 
 /** One session that is there. */
 export class Session {
@@ -70,13 +57,14 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #log: SessionLog;
   readonly #waiting: Cell[] = [];
-  readonly #questions = new Map<number, (body: Fields) => void>();
+  readonly #questions = new Questions();
   #kernel: Kernel | undefined;
   #current: Cell | undefined;
+  /** What was printed while the current cell was not heard to have started. */
+  readonly #early: (() => void)[] = [];
   /** The last that ran: what its threads print later is its own. */
   #last: Cell | undefined;
   #lastCell = 0;
-  #lastQuestion = 0;
   #idleTimer: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   /** Runs while an interrupt is not heeded. */
@@ -124,8 +112,7 @@ export class Session {
 
   /** What happens after an event's number, of all cells (0) or of one. */
   watch(after: number, cell: number, context: CallContext) {
-    if (cell !== 0) this.cells.find(cell);
-    return this.#log.watch(after, cell, context);
+    return this.#log.watch(after, cell === 0 ? undefined : this.cells.find(cell), context);
   }
 
   /** Answers what a cell asks; undefined is the end of its input. */
@@ -147,10 +134,17 @@ export class Session {
     else this.#skip();
     cell.interrupted ??= reason;
     if (cell.message.status === CellStatus.RUNNING) this.#signal();
-    const seconds = this.#options.config.graceMs / 1000;
-    this.#grace ??= setTimeout(() => {
-      this.#kill(`it did not heed an interrupt for ${seconds} s and was ended`);
-    }, this.#options.config.graceMs);
+    this.#log.hurry(true);
+    this.#grace ??= setTimeout(() => this.#insist(), this.#options.config.graceMs / 2);
+  }
+
+  /** Once more, for what waited or looked away; then there is no state that could be kept. */
+  #insist(): void {
+    const { graceMs } = this.#options.config;
+    this.#signal();
+    this.#grace = setTimeout(() => {
+      this.#kill(`it did not heed an interrupt for ${graceMs / 1000} s and was ended`);
+    }, graceMs / 2);
   }
 
   /** Ends a cell whose caller has left. */
@@ -180,21 +174,15 @@ export class Session {
       const detail = `session ${this.message.id} runs a cell or is being started anew`;
       throw new SylaError("session_busy", `Cannot ask the interpreter: ${detail}.`);
     }
-    const id = (this.#lastQuestion += 1);
-    const { promise, resolve } = Promise.withResolvers<Fields>();
-    this.#questions.set(id, resolve);
-    const late = setTimeout(() => this.#askedTooMuch(id), answerMsMax);
-    try {
-      await this.#kernel?.tell({ ...command, id });
-      return await promise;
-    } finally {
-      clearTimeout(late);
-      this.#questions.delete(id);
-    }
+    const kernel = this.#kernel;
+    return this.#questions.ask(
+      async (id) => kernel?.tell({ ...command, id }),
+      (isOpen) => this.#askedTooMuch(kernel, isOpen),
+    );
   }
 
   /** Ends it; the same reason counts for what runs in it. */
-  end(reason: EndReason, message = sentences[reason]): void {
+  end(reason: EndReason, message = endSentences[reason]): void {
     if (this.message.status === Status.ENDED) return;
     const { clock, ended } = this.#options;
     const nowMs = clock.now();
@@ -205,7 +193,7 @@ export class Session {
     this.message.endedAt = timestampFromMs(nowMs);
     this.#skip();
     if (this.#current !== undefined) this.#die(this.#current, `The session ended. ${message}`);
-    this.#settleQuestions();
+    this.#questions.settle();
     this.#log.appendSession(this.message);
     this.#log.close();
     void this.#kernel?.signal("SIGKILL");
@@ -242,7 +230,7 @@ export class Session {
     try {
       await this.#start();
     } catch (error) {
-      const detail = error instanceof SylaError ? error.message : sentences.interpreter;
+      const detail = error instanceof SylaError ? error.message : endSentences.interpreter;
       return this.end("interpreter", detail);
     }
     if (this.message.status !== Status.RESTARTING) return; // it was ended meanwhile
@@ -265,8 +253,12 @@ export class Session {
     this.#current = this.#last = cell;
     if (this.message.status === Status.IDLE) this.#become(Status.BUSY);
     const { code, env, input, silent, timeout } = cell.spec;
+    const max = this.#options.config.wordBytes;
     const more = Object.keys(env).length > 0 ? { env } : {};
-    const command = { do: "run", cell: cell.message.id, code, input, silent, ...more };
+    const command: Command = {
+      ...{ do: "run", cell: cell.message.id, code, input, silent, max },
+      ...more,
+    };
     const told = (this.#signalling ?? Promise.resolve()).then(() => this.#kernel?.tell(command));
     told.catch((error: unknown) => this.#refused(cell, error));
     if (timeout === undefined) return;
@@ -275,9 +267,22 @@ export class Session {
 
   #onOutput(kernel: Kernel, stream: "stdout" | "stderr", output: ProcessOutput): void {
     if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
+    const bytes = bytesOf(output).length;
+    if (this.#current?.message.status !== CellStatus.QUEUED)
+      return this.#print(stream, output, bytes);
+    // A cell may print before it was heard that it started.
+    this.#early.push(() => this.#print(stream, output, bytes));
+    if (this.#early.length > earlyMax) this.#printEarly();
+  }
+
+  #print(stream: "stdout" | "stderr", output: ProcessOutput, bytes: number): void {
     const cell = this.#current ?? this.#last;
     cell?.print(stream, output);
-    this.#tell(cell, { case: stream, value: output }, bytesOf(output).length);
+    this.#tell(cell, { case: stream, value: output }, bytes);
+  }
+
+  #printEarly(): void {
+    for (const print of this.#early.splice(0)) print();
   }
 
   #onLost(kernel: Kernel, bytes: number): void {
@@ -309,7 +314,7 @@ export class Session {
       case "ended":
         return this.#onEnded(this.#named(word.cell), word.outcome);
       case "reply":
-        return this.#questions.get(word.to)?.(word.body);
+        return this.#questions.answer(word.to, word.body);
     }
   }
 
@@ -328,7 +333,8 @@ export class Session {
     cell.start(count, nowMs);
     if (count !== undefined) this.message.executionCount = count;
     this.message.activeAt = timestampFromMs(nowMs);
-    this.#tell(cell, { case: "started", value: cell.outline() }, cell.spec.code.length);
+    this.#tell(cell, { case: "started", value: cell.brief() }, 0);
+    this.#printEarly();
     if (cell.interrupted !== undefined) this.#signal();
   }
 
@@ -374,7 +380,7 @@ export class Session {
 
   async #onEnd(kernel: Kernel, { reason, sandboxEnd }: KernelEnd): Promise<void> {
     if (kernel !== this.#kernel || this.message.status === Status.ENDED) return;
-    this.#settleQuestions();
+    this.#questions.settle();
     if (this.message.status === Status.STATUS_UNSPECIFIED) return; // #start tells
     const sandboxMessage =
       sandboxEnd === undefined ? undefined : `Its sandbox ended: ${sandboxEnd}`;
@@ -394,30 +400,36 @@ export class Session {
   /** Of a cell that was never told to the interpreter. */
   #refused(cell: Cell, error: unknown): void {
     if (cell !== this.#current || cell.message.status !== CellStatus.QUEUED) return;
-    const sentence =
-      error instanceof SylaError ? error.message : "The interpreter was not reached.";
+    const message = error instanceof SylaError ? error.message : "The interpreter was not reached.";
     this.#skip();
-    this.#die(cell, sentence);
+    this.#fail(cell, CellStatus.ERROR, create(CellErrorSchema, { name: "NotRun", message }));
     this.#next();
   }
 
   #die(cell: Cell, message: string): void {
     const error = create(CellErrorSchema, { name: "InterpreterEnded", message });
-    this.#tell(cell, { case: "error", value: error }, message.length);
-    this.#finish(cell, CellStatus.DIED, error);
+    this.#fail(cell, CellStatus.DIED, error);
+  }
+
+  #fail(cell: Cell, status: CellStatus, error: CellError): void {
+    this.#tell(cell, { case: "error", value: error }, error.message.length);
+    this.#finish(cell, status, error);
   }
 
   #finish(cell: Cell, status: CellStatus, error?: CellError): void {
     if (cell === this.#current) {
+      this.#printEarly();
       this.#current = undefined;
       clearTimeout(this.#timeout);
       clearTimeout(this.#grace);
       this.#grace = undefined;
+      this.#log.hurry(false);
     }
     const nowMs = this.#options.clock.now();
     cell.finish(status, error, nowMs);
     this.message.activeAt = timestampFromMs(nowMs);
-    this.#tell(cell, { case: "ended", value: cell.outline() }, cell.spec.code.length);
+    this.#tell(cell, { case: "ended", value: cell.brief() }, 0);
+    cell.lastEvent = this.message.lastEvent;
     this.cells.trim();
     cell.settle();
   }
@@ -440,17 +452,11 @@ export class Session {
     void this.#kernel?.signal("SIGKILL");
   }
 
-  #askedTooMuch(id: number): void {
-    const kernel = this.#kernel;
+  #askedTooMuch(kernel: Kernel | undefined, isOpen: () => boolean): void {
     this.#signal();
     setTimeout(() => {
-      if (kernel === this.#kernel && this.#questions.has(id))
-        this.#kill("it did not answer a question");
+      if (kernel === this.#kernel && isOpen()) this.#kill("it did not answer a question");
     }, this.#options.config.graceMs).unref();
-  }
-
-  #settleQuestions(): void {
-    for (const resolve of this.#questions.values()) resolve({});
   }
 
   #become(status: Status): void {
@@ -469,9 +475,4 @@ export class Session {
     this.message.lastEvent = this.#log.next;
     this.#log.append(cell?.message.id ?? 0, event, bytes);
   }
-}
-
-/** The error of a session that is not there any more. */
-export function endedError({ id, endReason }: SessionMessage): SylaError {
-  return new SylaError("session_ended", `Cannot use session ${id}: it has ended (${endReason}).`);
 }

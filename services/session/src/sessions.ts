@@ -29,7 +29,8 @@ import type { Sql } from "@syla/kit/sql";
 import type { SessionConfig } from "./config.ts";
 import { Kernel, type KernelListener } from "./kernel.ts";
 import { kernelLanguages, kernelProgram, type KernelProgram } from "./kernels.ts";
-import { endedError, Session } from "./session.ts";
+import { Session } from "./session.ts";
+import { endedError } from "./session-end.ts";
 import { filterColumns, parseSession, readSession, takeSessions, writeSession } from "./store.ts";
 
 export interface SessionsOptions {
@@ -220,7 +221,8 @@ export class Sessions {
     const env = { ...language.env, ...program.env, ...spec.env };
     return new Kernel({
       ...{ processes, sandbox, program, listener },
-      spec: { command: language.program, directory, env },
+      interpreter: language.program,
+      spec: { directory, env },
       wordBytesMax: config.wordBytes,
     });
   }
@@ -273,10 +275,14 @@ export class Sessions {
         log.warn({ error, sandbox: message.sandbox }, "the sandbox of a session is not ended");
       });
     }
-    if (await this.#write(message)) this.#there.delete(message.id);
+    for (let turn = 0; !(await this.#write(message)); turn += 1) {
+      if (this.#stopping || turn === endWritesMax) return;
+      await this.#options.clock.sleep(endWriteMs);
+    }
+    this.#there.delete(message.id);
   }
 
-  /** Whether it could; what the database keeps of it otherwise is put right when it is asked the next time. */
+  /** Whether it could. */
   async #write(message: SessionMessage): Promise<boolean> {
     const { sql, instanceId, log } = this.#options;
     try {
@@ -291,6 +297,9 @@ export class Sessions {
 
 /** A row is written no more often than this. */
 const writeMs = 500;
+/** How often the end of one is tried to be written, for a database that is away for a while. */
+const endWriteMs = 5000;
+const endWritesMax = 720;
 
 function noKernel(name: string): SylaError {
   const detail = `is not one of ${kernelLanguages.join(", ")}`;

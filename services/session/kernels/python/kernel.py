@@ -133,6 +133,17 @@ def say(word):
             data = data[os.write(words, data):]
 
 
+def wait_heard():
+    """Until what was said has been taken, so that what is printed next comes after it. Not for long: whoever follows
+    slowly holds it up."""
+    left = bytearray(4)
+    for turn in range(250):
+        fcntl.ioctl(words, 0x541B, left)  # FIONREAD
+        if not any(left):
+            return
+        select.select([], [], [], 0.0001 if turn < 50 else 0.005)
+
+
 def say_less(word, size):
     """What is too large is not sent, and that is told."""
     text = "(%d bytes are more than can be shown)" % size

@@ -97,6 +97,8 @@ def say_forms(forms, metadata=None, display_id=None, update=False, is_main=False
     if display_id:
         word["displayId"] = str(display_id)
     say(word)
+    if not is_main and not state.child:
+        wait_heard()
 
 
 def show(value, **options):
@@ -149,3 +151,4 @@ def clear_output(wait=False):
     """Clears what this cell has shown so far; with `wait`, not before there is something else."""
     flush()
     say({"say": "clear", "wait": bool(wait)})
+    wait_heard()

@@ -343,7 +343,7 @@ export type SessionEvent = Message<"syla.session.v1.SessionEvent"> & {
     case: "queued";
   } | {
     /**
-     * The cell started; it has its count.
+     * The cell started; it has its count, and no code.
      *
      * @generated from field: syla.session.v1.Cell started = 6;
      */
@@ -407,7 +407,7 @@ export type SessionEvent = Message<"syla.session.v1.SessionEvent"> & {
     case: "error";
   } | {
     /**
-     * The cell ended: its last event. It has its status and no output.
+     * The cell ended: its last event. It has its status, and no code or output.
      *
      * @generated from field: syla.session.v1.Cell ended = 14;
      */
