@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Sandbox as CodeSandbox } from "@e2b/code-interpreter";
 import { Sandbox } from "e2b";
 import type { Platform } from "./platform.ts";
 
@@ -27,9 +28,27 @@ export async function withSandbox(
   }
 }
 
+/** A sandbox with the code interpreter, for one test. */
+export async function withInterpreter(
+  work: (sandbox: CodeSandbox) => Promise<void>,
+  options: { readonly envs?: Record<string, string> } = {},
+): Promise<void> {
+  const sandbox = await CodeSandbox.create(options);
+  try {
+    await work(sandbox);
+  } finally {
+    await sandbox.kill();
+  }
+}
+
 /** A sandbox's token, which the SDK keeps to itself. */
 export function tokenOf(sandbox: Sandbox): string {
   return String(Reflect.get(sandbox, "envdAccessToken"));
+}
+
+/** Its token for all ports, likewise. */
+export function trafficTokenOf(sandbox: Sandbox): string {
+  return String(Reflect.get(sandbox, "trafficAccessToken"));
 }
 
 /** A JSON object that came. */

@@ -105,8 +105,9 @@ export function getCell(server: Server, id: string, cell: number): Promise<Cell>
   return getOk(server, sessionPath(id, `/cells/${cell}`));
 }
 
-export function interrupt(server: Server, id: string): Promise<Session> {
-  return postOk(server, sessionPath(id, ":interrupt"), {});
+/** Interrupts whichever cell runs, or ends one. */
+export function interrupt(server: Server, id: string, cell = 0): Promise<Session> {
+  return postOk(server, sessionPath(id, ":interrupt"), cell === 0 ? {} : { cell });
 }
 
 export function restart(server: Server, id: string): Promise<Session> {

@@ -8,6 +8,7 @@ import { endPlatform, type Platform, startPlatform } from "./platform.ts";
 import { report } from "./report.ts";
 import { type Row, table } from "./row.ts";
 import { measureC } from "./rows/c.ts";
+import { measureE2b } from "./rows/e2b.ts";
 import { measureJavascript } from "./rows/javascript.ts";
 import { measureLanguages } from "./rows/languages.ts";
 import { measureMemory } from "./rows/memory.ts";
@@ -35,6 +36,7 @@ const measures: Readonly<Record<string, Measure>> = {
   start: measureStart,
   sandbox: measureSandbox,
   session: measureSession,
+  e2b: measureE2b,
   soak: measureSoak,
   "sandbox-soak": measureSandboxSoak,
 };

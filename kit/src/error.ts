@@ -284,6 +284,7 @@ export const catalogue = {
     status: "failed_precondition",
     title: "The cell asks nothing",
     retryable: false,
+    http: 409,
   },
   network_ports_taken: {
     status: "failed_precondition",

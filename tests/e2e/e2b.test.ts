@@ -110,8 +110,12 @@ test("without the key, or a sandbox's token, nothing is done", async () => {
       assert.equal(refused.status, 401);
       assert.match(await refused.text(), /"code":"unauthenticated"/);
     }
-    const elsewhere = await call({ "E2b-Sandbox-Port": "49999" }, "/execute");
-    assert.equal(elsewhere.status, 501);
+    for (const token of ["", "x", tokenOf(other)]) {
+      const at = { "E2b-Sandbox-Port": "49999", "X-Access-Token": token };
+      assert.equal((await call(at, "/execute")).status, 401);
+      const forPorts = { ...at, "E2B-Traffic-Access-Token": token };
+      assert.equal((await call(forPorts, "/contexts")).status, 401);
+    }
   });
   await other.kill();
 });

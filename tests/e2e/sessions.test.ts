@@ -229,6 +229,33 @@ for (const code of [
   });
 }
 
+test("an interrupt of one cell leaves the others alone", async () => {
+  await withSession({}, async ({ id }) => {
+    const more = { continueOnError: true };
+    let waiting: ReturnType<typeof runCell> | undefined;
+    const response = await streamCell(platform(), id, "import time; time.sleep(1000)", more);
+    const events = await followSession(response, async ({ started }) => {
+      if (started === undefined) return;
+      const behind = await streamCell(platform(), id, "ran = True", more);
+      await interrupt(platform(), id, 2);
+      const told = await followSession(behind);
+      assert.deepEqual(
+        told.map(({ queued, ended }) => queued?.status ?? ended?.status),
+        ["QUEUED", "SKIPPED"],
+      );
+      waiting = runCell(platform(), id, "'ran' in globals()");
+      await interrupt(platform(), id, 1);
+    });
+    assert.equal(events.at(-1)?.ended?.status, "INTERRUPTED");
+    assert.equal(valueOf((await waiting) ?? assert.fail("a cell")), "False");
+    // What has ended stays as it is, and what is not there is told.
+    await interrupt(platform(), id, 1);
+    assert.equal((await getCell(platform(), id, 1)).status, "INTERRUPTED");
+    const none = await post(platform(), sessionPath(id, ":interrupt"), { cell: 99 });
+    await refusal(none, 404, "cell_not_found");
+  });
+});
+
 test("what does not heed an interrupt is ended, and it is told what is lost", async () => {
   await withSession({}, async ({ id }) => {
     await runCell(platform(), id, "lost = 1\nopen('file', 'w').write('stays')");

@@ -7,6 +7,7 @@ import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import { TunnelService } from "@syla/contract/syla/sandbox/v1/tunnel";
+import { SessionService } from "@syla/contract/syla/session/v1/session";
 import { createClient } from "@syla/kit/client";
 import type { Dispatcher } from "@syla/kit/dispatch";
 import { SylaError } from "@syla/kit/error";
@@ -165,15 +166,18 @@ function offeredAdapters(
   const { dispatcher, config, version, log, key } = options;
   const offered = published(dispatcher);
   const adapters: Adapter[] = [];
-  if (key !== undefined && offered.services.includes(SandboxService)) {
+  if (key !== undefined && offered.services.includes(SessionService)) {
     const sandboxes = createClient(SandboxService, offered);
     const processes = createClient(ProcessService, offered);
     const files = createClient(FileService, offered);
     const networks = createClient(NetworkService, offered);
     const ports = createClient(PortService, offered);
+    const sessions = createClient(SessionService, offered);
     const { portsDomain } = config;
     adapters.push(
-      ...e2bAdapters({ sandboxes, processes, files, networks, ports, portsDomain, key }),
+      ...e2bAdapters({
+        ...{ sandboxes, processes, files, networks, ports, sessions, portsDomain, key },
+      }),
     );
   }
   if (offered.services.includes(ExecutionService)) {

@@ -62,9 +62,10 @@ export function sessionRpc(sessions: Sessions): Implementation {
       await (await sessions.find(session)).answer(cell, end ? undefined : text);
       return create(AnswerInputResponseSchema);
     },
-    interruptSession: async ({ id }) => {
+    interruptSession: async ({ id, cell }) => {
       const session = await sessions.find(id);
-      session.interrupt();
+      if (cell === 0) session.interrupt();
+      else session.abandon(session.cells.find(cell));
       return session.message;
     },
     restartSession: async ({ id }) => {

@@ -147,7 +147,7 @@ export class Session {
     }, graceMs / 2);
   }
 
-  /** Ends a cell whose caller has left. */
+  /** Ends a cell that nobody wants any more, such as one whose caller has left. */
   abandon(cell: Cell): void {
     const at = this.#waiting.indexOf(cell);
     if (at !== -1) {

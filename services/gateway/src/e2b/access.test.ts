@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { localKey } from "@syla/kit/local-key";
-import { isSandboxId, isSigned, sandboxToken } from "./access.ts";
+import { isSandboxId, isSigned, sandboxToken, trafficToken } from "./access.ts";
 
 const key = localKey("", `syla_${"1f".repeat(32)}`);
 const other = localKey("", `syla_${"2f".repeat(32)}`);
@@ -12,6 +12,8 @@ test("sandboxToken() is a sandbox's own, and the key's", () => {
   assert.equal(sandboxToken(key, a), sandboxToken(key, a));
   assert.notEqual(sandboxToken(key, a), sandboxToken(key, b));
   assert.notEqual(sandboxToken(key, a), sandboxToken(other, a));
+  assert.notEqual(sandboxToken(key, a), trafficToken(key, a));
+  assert.notEqual(trafficToken(key, a), trafficToken(key, b));
 });
 
 test("isSandboxId() takes ids alone", () => {

@@ -10,7 +10,9 @@ import { closedPortReply, errorReply, goneReply } from "./errors.ts";
 /** The header by which the requests to a sandbox are known. */
 export const sandboxHeader = "e2b-sandbox-id";
 /** The port at which a sandbox of E2B serves its processes and files. */
-const sandboxPort = 49_983;
+export const sandboxPort = 49_983;
+/** The one at which it runs code in contexts. */
+export const codePort = 49_999;
 const sandboxShape = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** All of them are the one user that there is. */
 const users = new Set(["", "user", "root"]);
@@ -51,32 +53,43 @@ export interface SignedFile {
 
 /** The sandbox that a request is for, or why it does not reach it. */
 export type Reached =
-  | { readonly kind: "sandbox"; readonly sandbox: string }
+  | { readonly kind: "sandbox"; readonly sandbox: string; readonly port: number }
   | { readonly kind: "refused"; readonly reply: WholeReply }
   /** Who asks is not known, or not as the user that they name. */
   | { readonly kind: "stranger"; readonly message: string };
+
+/** How a sandbox may be reached; without any of it, at the port of its processes and files, with its token. */
+export interface Entrance {
+  /** A signature of this kind is enough. */
+  readonly operation?: SignedFile["operation"];
+  readonly ports?: readonly number[];
+  /** The token for its ports is enough. */
+  readonly traffic?: boolean;
+}
 
 /** Finds the sandbox that a request may reach. */
 export function reachSandbox(
   key: LocalKey,
   { raw, query, context }: AdapterRequest,
-  operation?: SignedFile["operation"],
+  { operation, ports = [sandboxPort], traffic = false }: Entrance = {},
 ): Reached {
   const sandbox = headerOf(raw.headers[sandboxHeader]);
   if (!isSandboxId(sandbox)) return { kind: "refused", reply: goneReply(sandbox) };
-  const port = Number(headerOf(raw.headers["e2b-sandbox-port"]) || sandboxPort);
+  const port = Number(headerOf(raw.headers["e2b-sandbox-port"]) || ports[0]);
   const token = headerOf(raw.headers["x-access-token"]);
+  const forPorts = headerOf(raw.headers["e2b-traffic-access-token"]);
   const known =
     equalSecrets(token, sandboxToken(key, sandbox)) ||
+    (traffic && equalSecrets(forPorts, trafficToken(key, sandbox))) ||
     (operation !== undefined && isSigned(key, sandbox, { operation, query }));
   if (!known) return { kind: "stranger", message: noToken };
-  if (port !== sandboxPort) {
+  if (!ports.includes(port)) {
     return { kind: "refused", reply: closedPortReply(sandbox, port) };
   }
   const user = query.get("username") ?? userOf(headerOf(raw.headers.authorization));
   if (!users.has(user)) return { kind: "stranger", message: `invalid username: '${user}'` };
   context.principal = sandboxUser;
-  return { kind: "sandbox", sandbox };
+  return { kind: "sandbox", sandbox, port };
 }
 
 // E2B's SDKs name the user of a command as one without a password.

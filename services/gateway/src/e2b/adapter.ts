@@ -1,15 +1,18 @@
 // E2B's API (https://e2b.dev), for clients that were written for it: sandboxes, their processes and files. Its control
-// plane and what it serves from within each sandbox are told apart by a header. The code interpreter, templates,
-// snapshots and volumes are not here.
+// plane and what it serves from within each sandbox are told apart by a header. Templates, snapshots and volumes are
+// not here.
 import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import type { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import type { SessionService } from "@syla/contract/syla/session/v1/session";
 import type { Client } from "@syla/kit/client";
 import type { LocalKey } from "@syla/kit/local-key";
 import type { Adapter } from "../adapters.ts";
 import { sandboxHeader } from "./access.ts";
+import { codeAdapter } from "./code.ts";
+import { Contexts } from "./contexts.ts";
 import { controlAdapter } from "./control.ts";
 import { explainCall } from "./errors.ts";
 import { filesAdapter, signedFilesAdapter } from "./files.ts";
@@ -26,13 +29,15 @@ export interface E2bOptions {
   readonly ports: Client<typeof PortService>;
   /** Below which each port of a sandbox has a name. */
   readonly portsDomain: string;
+  readonly sessions: Client<typeof SessionService>;
   /** What clients have to bring. */
   readonly key: LocalKey;
 }
 
 /** The adapters that together are E2B's API. */
 export function e2bAdapters(options: E2bOptions): readonly Adapter[] {
-  const { processes, files, key } = options;
+  const { processes, files, sessions, key } = options;
+  const contexts = new Contexts(sessions);
   const watchers = new Watchers();
   const rpc: Adapter = {
     name: "e2b-rpc",
@@ -45,5 +50,8 @@ export function e2bAdapters(options: E2bOptions): readonly Adapter[] {
     explain: explainCall,
     close: () => watchers.close(),
   };
-  return [controlAdapter(options), rpc, filesAdapter(options), signedFilesAdapter(options)];
+  return [
+    ...[controlAdapter({ ...options, contexts }), rpc, codeAdapter({ ...options, contexts })],
+    ...[filesAdapter(options), signedFilesAdapter(options)],
+  ];
 }

@@ -19,6 +19,7 @@ import {
   type WholeReply,
 } from "../adapters.ts";
 import { isSandboxId, refuseKey, sandboxToken, trafficToken } from "./access.ts";
+import type { Contexts } from "./contexts.ts";
 import { errorReply, explainControl, Refusal } from "./errors.ts";
 import { Fields } from "./fields.ts";
 import { home } from "./home.ts";
@@ -33,13 +34,18 @@ export interface ControlOptions {
   readonly ports: Client<typeof PortService>;
   /** Below which each port of a sandbox has a name. */
   readonly portsDomain: string;
+  readonly contexts: Contexts;
   readonly key: LocalKey;
 }
 
 /** E2B's SDKs leave it out when nobody asked for another. */
 const lifetimeSecondsDefault = 300;
 const daySeconds = 86_400;
-const templates = new Set([TEMPLATE, "code-interpreter-v1"]);
+/** With the language in which they are made to run code. */
+const templates: ReadonlyMap<string, string> = new Map([
+  [TEMPLATE, ""],
+  ["code-interpreter-v1", "python"],
+]);
 const noContent: WholeReply = { kind: "whole", status: 204, contentType: "", text: "" };
 
 /** The adapter of the control plane. */
@@ -137,10 +143,11 @@ async function createSandbox(
   options: ControlOptions,
   request: AdapterRequest,
 ): Promise<WholeReply> {
-  const { sandboxes, ports } = options;
+  const { sandboxes, ports, contexts } = options;
   const fields = new Fields(await request.json());
   const template = fields.text("templateID");
-  if (!templates.has(template.replace(/:default$/, ""))) {
+  const language = templates.get(template.replace(/:default$/, ""));
+  if (language === undefined) {
     return errorReply(404, `template '${template}' not found`);
   }
   const refused = unsupported(fields);
@@ -148,12 +155,19 @@ async function createSandbox(
   const lifetime = durationFromMs(secondsOf(fields, lifetimeSecondsDefault) * 1000);
   const env = { HOME: home, E2B_SANDBOX: "true", ...fields.map("envVars") };
   const network = networkOf(fields);
-  const spec = { lifetime, env, metadata: fields.map("metadata"), ...(network && { network }) };
+  const spec = {
+    language,
+    lifetime,
+    env,
+    metadata: fields.map("metadata"),
+    ...(network && { network }),
+  };
   const sandbox = await sandboxes.createSandbox({ spec }, { parent: request.context });
   if (fields.inside("network").flag("allowPublicTraffic")) {
     const everyPort = { sandbox: sandbox.id, port: 0, access: PortAccess.PUBLIC };
     await ports.exposePort(everyPort, { parent: request.context });
   }
+  if (language !== "") contexts.prepare(sandbox.id);
   return jsonReply(201, created(sandbox, accessOf(options, request, sandbox.id)));
 }
 

@@ -43,7 +43,7 @@ export function closedPortReply(sandboxId: string, port: number): WholeReply {
 }
 
 /** The sentence of an error; of a request that breaks rules, which ones. */
-function sentence(error: SylaError): string {
+export function sentence(error: SylaError): string {
   const details = error.violations.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`);
   return details.length > 0 ? details.join("; ") : error.message;
 }

@@ -5,7 +5,6 @@ import {
   type SandboxService,
   Sandbox_Status as Status,
 } from "@syla/contract/syla/sandbox/v1/sandbox";
-import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import type { LocalKey } from "@syla/kit/local-key";
 import {
@@ -15,9 +14,15 @@ import {
   jsonReply,
   type Reply,
   type StreamReply,
-  type WholeReply,
 } from "../adapters.ts";
-import { isSigned, reachSandbox, sandboxHeader, sandboxUser } from "./access.ts";
+import {
+  codePort,
+  isSigned,
+  reachSandbox,
+  sandboxHeader,
+  sandboxPort,
+  sandboxUser,
+} from "./access.ts";
 import { errorReply, explainFiles, goneReply, isGone, Refusal } from "./errors.ts";
 import { absolute, inside } from "./home.ts";
 import { type Writers, writeUploads } from "./uploads.ts";
@@ -40,13 +45,8 @@ export function filesAdapter(options: FilesOptions): Adapter {
     route("POST", "/files", options.key, "write", (request, id) =>
       writeFiles(options, request, id),
     ),
-    route("GET", "/health", options.key, undefined, ({ context }, id) => {
-      return health(options, context, id);
-    }),
+    { httpVerb: "GET", path: "/health", handle: (request) => health(options, request) },
     ...["/files/compose", "/metrics", "/envs"].flatMap((path) => absent(path)),
-    ...["/execute", "/contexts", "/contexts/:id", "/contexts/:id/restart"].flatMap((path) => {
-      return absent(path);
-    }),
   ];
   const explain = explainFiles;
   return { name: "e2b-files", prefixes: [""], header: sandboxHeader, routes, explain };
@@ -54,13 +54,11 @@ export function filesAdapter(options: FilesOptions): Adapter {
   function absent(path: string): AdapterRoute[] {
     const message = `Syla does not serve ${path} for E2B's clients.`;
     const handle = async () => errorReply(501, message);
-    const verbs = path.startsWith("/contexts") || path === "/execute" ? interpreter : plain;
     return verbs.map((verb) => ({ httpVerb: verb, path, handle }));
   }
 }
 
-const plain = ["GET", "POST"] as const;
-const interpreter = ["GET", "POST", "DELETE"] as const;
+const verbs = ["GET", "POST"] as const;
 
 /** The adapter of signed addresses, which come without a header. */
 export function signedFilesAdapter(options: FilesOptions): Adapter {
@@ -92,14 +90,14 @@ function route(
   httpVerb: AdapterRoute["httpVerb"],
   path: string,
   key: LocalKey,
-  operation: Operation | undefined,
+  operation: Operation,
   handle: Handle,
 ): AdapterRoute {
   return {
     httpVerb,
     path,
     handle: async (request) => {
-      const reached = reachSandbox(key, request, operation);
+      const reached = reachSandbox(key, request, { operation });
       if (reached.kind === "refused") return reached.reply;
       if (reached.kind === "stranger") return errorReply(401, reached.message);
       return attempt(reached.sandbox, () => handle(request, reached.sandbox));
@@ -139,14 +137,18 @@ async function signedSandbox(
   return undefined;
 }
 
-async function health(
-  { sandboxes }: FilesOptions,
-  parent: CallContext,
-  id: string,
-): Promise<WholeReply> {
-  const { status } = await sandboxes.getSandbox({ id }, { parent });
-  if (status !== Status.RUNNING) return goneReply(id);
-  return { kind: "whole", status: 204, contentType: "", text: "" };
+/** The same question at both ports; each has an answer of its own. */
+async function health({ sandboxes, key }: FilesOptions, request: AdapterRequest): Promise<Reply> {
+  const reached = reachSandbox(key, request, { ports: [sandboxPort, codePort] });
+  if (reached.kind === "refused") return reached.reply;
+  if (reached.kind === "stranger") return errorReply(401, reached.message);
+  const { sandbox: id, port } = reached;
+  return attempt(id, async () => {
+    const { status } = await sandboxes.getSandbox({ id }, { parent: request.context });
+    if (status !== Status.RUNNING) return goneReply(id);
+    if (port === codePort) return jsonReply(200, "OK");
+    return { kind: "whole", status: 204, contentType: "", text: "" };
+  });
 }
 
 async function readFile(

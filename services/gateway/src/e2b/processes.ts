@@ -21,6 +21,9 @@ const signals: ReadonlyMap<string, string> = new Map([
   ["9", "SIGKILL"],
 ]);
 
+/** Of processes that no command of E2B's user started: the interpreters of sessions. */
+const sessionTag = "session";
+
 /** The methods of `process.Process`. */
 export function processMethods(processes: Processes): Methods {
   const keepalive = { event: { keepalive: {} } };
@@ -28,7 +31,7 @@ export function processMethods(processes: Processes): Methods {
     unary: {
       List: async ({ sandbox, context }) => {
         const all = await processes.listProcesses({ sandbox }, { parent: context });
-        const shown = all.processes.filter(({ running }) => running);
+        const shown = all.processes.filter(({ running, tag }) => running && tag !== sessionTag);
         return { processes: shown.map(listed) };
       },
       SendInput: async (call) => {

@@ -9,6 +9,7 @@ import { jsonReply, parseJson } from "../adapters.ts";
 import { reachSandbox } from "./access.ts";
 import { connectError, explainCall, goneReply, isGone, Refusal } from "./errors.ts";
 import { Fields } from "./fields.ts";
+import { keptAlive, type Silence } from "./keepalive.ts";
 
 /** A call to a sandbox. */
 export interface Call {
@@ -111,13 +112,11 @@ function frame(flag: number, message: object): Buffer {
   return Buffer.concat([head, body]);
 }
 
-interface Silence {
-  readonly keepalive: object;
-  readonly keepaliveMs: number;
-}
-
 /** The answer to a call for a stream; throws only when there is no sandbox: other errors are the stream's end. */
-async function openStream(messages: AsyncIterable<object>, silence: Silence): Promise<StreamReply> {
+async function openStream(
+  messages: AsyncIterable<object>,
+  silence: Silence<object>,
+): Promise<StreamReply> {
   const iterator = messages[Symbol.asyncIterator]();
   const first = iterator.next();
   try {
@@ -132,39 +131,12 @@ async function openStream(messages: AsyncIterable<object>, silence: Silence): Pr
 async function* frames(
   iterator: AsyncIterator<object>,
   first: Promise<IteratorResult<object>>,
-  { keepalive, keepaliveMs }: Silence,
+  silence: Silence<object>,
 ): AsyncGenerator<Buffer> {
-  let next = first;
   try {
-    for (;;) {
-      const step = await within(next, keepaliveMs);
-      if (step === undefined) {
-        yield frame(0, keepalive);
-      } else if (step.done === true) {
-        yield frame(endFlag, {});
-        return;
-      } else {
-        yield frame(0, step.value);
-        next = iterator.next();
-      }
-    }
+    for await (const message of keptAlive(iterator, first, silence)) yield frame(0, message);
+    yield frame(endFlag, {});
   } catch (thrown) {
     yield frame(endFlag, { error: connectError(thrown) });
-  } finally {
-    // Not awaited: what is slow to end must not hold its reader.
-    void iterator.return?.()?.catch(() => undefined);
-  }
-}
-
-/** What a promise resolves with; undefined when that takes longer. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
