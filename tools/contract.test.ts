@@ -49,6 +49,7 @@ const unpaged: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.ProcessService.ListProcesses": "those that run, at most 256, and the last 100",
   "syla.session.v1.SessionService.ListCells": "those that wait, and the last 100",
   "syla.sandbox.v1.NetworkService.ListNetworkEvents": "the last 250 of either kind",
+  "syla.session.v1.SessionService.ListSessionLanguages": "as many as are installed on a host",
   "syla.sandbox.v1.FileService.ListFiles":
     "bounded, and says when there is more: who wants that lists below",
   "syla.sandbox.v1.PortService.ListPorts":

@@ -280,6 +280,16 @@ export const catalogue = {
     title: "As many cells wait as may",
     retryable: true,
   },
+  token_refused: {
+    status: "permission_denied",
+    title: "The token is missing or is not the one that is asked for",
+    retryable: false,
+  },
+  too_many_channels: {
+    status: "resource_exhausted",
+    title: "As many connections to the kernel are open as may be",
+    retryable: true,
+  },
   input_not_asked: {
     status: "failed_precondition",
     title: "The cell asks nothing",

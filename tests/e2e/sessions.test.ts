@@ -4,7 +4,15 @@ import { test } from "node:test";
 import { post, refusal } from "../api.ts";
 import { assertHostUnchanged, observeHost } from "../host.ts";
 import { makeDataDirectory, startPlatform } from "../platform.ts";
-import { getSandbox, killSandbox, makeSandbox, pathOf, postOk, shell } from "../sandbox-api.ts";
+import {
+  getOk,
+  getSandbox,
+  killSandbox,
+  makeSandbox,
+  pathOf,
+  postOk,
+  shell,
+} from "../sandbox-api.ts";
 import {
   answer,
   deleteSession,
@@ -317,6 +325,31 @@ test("a client that goes away comes back to the running cell and misses nothing;
     assert.equal(printed(all), Array.from({ length: 60 }, (_, n) => `line ${n}\n`).join(""));
     assert.equal(all.at(-1)?.ended?.status, "OK");
     assert.equal(printed(await beside), printed(all));
+  });
+});
+
+test("a session's labels change, and the languages that sessions can be of are told", async () => {
+  const { languages } = await getOk<{ languages: { name: string; version: string }[] }>(
+    platform(),
+    "/api/v1/session-languages",
+  );
+  assert.equal(languages[0]?.name, "python");
+  assert.match(languages[0]?.version ?? "", /^3\.\d+/);
+  await withSession({ metadata: { a: "1", b: "2" } }, async ({ id }) => {
+    const patch = (body: object) =>
+      fetch(`${platform().url}${sessionPath(id)}`, {
+        method: "PATCH",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    const changed = await patch({ metadata: { b: "3", c: "4" }, remove: ["a"] });
+    const labels = { b: "3", c: "4" };
+    assert.partialDeepStrictEqual(await changed.json(), { id, metadata: labels });
+    const filter = encodeURIComponent('metadata.c = "4"');
+    const listed = await getOk(platform(), `/api/v1/sessions?filter=${filter}`);
+    assert.partialDeepStrictEqual(listed, { sessions: [{ id, metadata: labels }] });
+    const many = Object.fromEntries(Array.from({ length: 63 }, (_, n) => [`n${n}`, ""]));
+    await refusal(await patch({ metadata: many }), 400, "invalid_request");
   });
 });
 

@@ -36,10 +36,17 @@ export interface Adapter {
   /** Who takes a WebSocket handshake at a path. */
   readonly findUpgrade?: FindUpgrade;
   /** Who serves the WebSockets at a path; the context of one ends with it. */
-  findSocket?(path: string): ((peer: Peer, context: CallContext) => void) | undefined;
+  findSocket?(path: string): ServeSocket | undefined;
+  /** Throws why a handshake is refused. */
+  admitSocket?(request: IncomingMessage): void;
+  /** The subprotocols of its WebSockets; left out, the first one that a client offers is taken. */
+  readonly socketProtocols?: readonly string[];
   /** Ends what it does by itself, without a request. */
   close?(): void;
 }
+
+/** Serves a WebSocket that was opened by a request. */
+export type ServeSocket = (peer: Peer, context: CallContext, request: IncomingMessage) => void;
 
 /** One route of an adapter. */
 export interface AdapterRoute {
@@ -134,11 +141,13 @@ function socketFinder(adapter: Adapter, rules: SocketRules): FindUpgrade {
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: rules.frameBytesMax,
+    ...protocolRule(adapter),
   });
   return (path) => {
     const serveSocket = adapter.findSocket?.(path);
     if (serveSocket === undefined) return undefined;
     return (handshake) => {
+      adapter.admitSocket?.(handshake.request);
       const headers = new NodeHeaders(handshake.request.headers);
       const requestId = headers.get("x-request-id");
       const traceparent = headers.get("traceparent");
@@ -146,10 +155,17 @@ function socketFinder(adapter: Adapter, rules: SocketRules): FindUpgrade {
       openPeer(server, handshake, rules.heartbeatMs, (peer) => {
         peer.endCalls = (reason) => context.abort(reason);
         peer.onClose(() => context.abort(callerLeft()));
-        serveSocket(peer, context);
+        serveSocket(peer, context, handshake.request);
       });
     };
   };
+}
+
+function protocolRule({ socketProtocols: known }: Adapter) {
+  if (known === undefined) return {};
+  const handleProtocols = (offered: Set<string>) =>
+    known.find((name) => offered.has(name)) ?? false;
+  return { handleProtocols };
 }
 
 // The router's own means to tell requests to one path apart. A request without the header costs one look for it.
@@ -265,7 +281,8 @@ async function sendChunks(
   response.end();
 }
 
-function queryOf({ url = "/" }: IncomingMessage): URLSearchParams {
+/** What a request's address has after the question mark. */
+export function queryOf({ url = "/" }: IncomingMessage): URLSearchParams {
   const start = url.indexOf("?");
   return new URLSearchParams(start === -1 ? "" : url.slice(start + 1));
 }

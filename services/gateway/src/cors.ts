@@ -28,6 +28,7 @@ const requestHeaders = [
   "X-Request-Id",
   "X-Request-Timeout",
   "X-User-Agent",
+  "X-XSRFToken",
 ].join(", ");
 
 const answerHeaders = [

@@ -25,6 +25,7 @@ import { registerGraphql } from "./graphql.ts";
 import { startGrpc } from "./grpc.ts";
 import { createHttp, type HttpSide, type Logger, registerNotFound } from "./http.ts";
 import { judge0Adapter } from "./judge0/adapter.ts";
+import { jupyterAdapter } from "./jupyter/adapter.ts";
 import { registerMcp } from "./mcp.ts";
 import { ownHostCheck, requiresKey } from "./own-host.ts";
 import { pistonAdapter } from "./piston/adapter.ts";
@@ -179,6 +180,7 @@ function offeredAdapters(
         ...{ sandboxes, processes, files, networks, ports, sessions, portsDomain, key },
       }),
     );
+    adapters.push(jupyterAdapter({ sessions, sandboxes, key, version }));
   }
   if (offered.services.includes(ExecutionService)) {
     const executions = createClient(ExecutionService, offered);

@@ -16,14 +16,16 @@ const goingAway = 1001;
 export interface Peer {
   readonly protocol: string;
   /**
-   * Sends a text, in the order they are given. Resolves to whether the peer is still there: at once while it keeps
-   * up, else when it has read what was sent before.
+   * Sends a text or bytes, in the order they are given. Resolves to whether the peer is still there: at once while it
+   * keeps up, else when it has read what was sent before.
    */
-  send(text: string): Promise<boolean>;
+  send(data: string | Uint8Array): Promise<boolean>;
   /** Says good-bye after what was sent before. */
   close(code: number, reason: string): void;
-  /** Called with each text; a binary frame ends the connection. */
+  /** Called with each text; a binary frame ends the connection, unless somebody listens to those. */
   onText(listener: (text: string) => void): void;
+  /** Called with each binary frame. */
+  onBytes(listener: (bytes: Buffer) => void): void;
   /** Called once, however the connection ends. */
   onClose(listener: (code: number, reason: string) => void): void;
   /** The server stops: closes as soon as `isIdle` says so, and at each `rest` asks again. */
@@ -90,15 +92,19 @@ function keepAlive(socket: WebSocket, heartbeatMs: number): void {
 function toPeer(socket: WebSocket): Peer {
   const send = sender(socket);
   let leaving = false;
+  let takeBytes = (_bytes: Buffer) => socket.close(1003, "Only text is understood.");
   const peer: Peer = {
     protocol: socket.protocol,
     send,
     close: (code, reason) => socket.close(code, reason.slice(0, closeReasonCharsMax)),
     onText: (listener) => {
       socket.on("message", (data: Buffer, isBinary: boolean) => {
-        if (isBinary) return socket.close(1003, "Only text is understood.");
+        if (isBinary) return takeBytes(data);
         listener(data.toString());
       });
+    },
+    onBytes: (listener) => {
+      takeBytes = listener;
     },
     onClose: (listener) => {
       socket.once("close", (code: number, reason: Buffer) => listener(code, reason.toString()));
@@ -116,25 +122,25 @@ function toPeer(socket: WebSocket): Peer {
   return peer;
 }
 
-// Once the bound is passed texts go out one after the other, each when the one before has left, so that no more than
-// the bound and one text are held here, however many calls share the connection.
-function sender(socket: WebSocket): (text: string) => Promise<boolean> {
+// Once the bound is passed frames go out one after the other, each when the one before has left, so that no more than
+// the bound and one frame are held here, however many calls share the connection.
+function sender(socket: WebSocket): Peer["send"] {
   let last: Promise<boolean> = Promise.resolve(true);
   let waiting = 0;
-  const flush = (text: string) =>
+  const flush = (data: string | Uint8Array) =>
     new Promise<boolean>((resolve) => {
-      socket.send(text, (error) => {
+      socket.send(data, (error) => {
         waiting -= 1;
         resolve(error === undefined || error === null);
       });
     });
-  return (text) => {
+  return (data) => {
     if (waiting === 0 && socket.bufferedAmount < bufferedBytesMax) {
-      socket.send(text, () => undefined);
+      socket.send(data, () => undefined);
       return Promise.resolve(socket.readyState === WebSocket.OPEN);
     }
     waiting += 1;
-    last = last.then(() => flush(text));
+    last = last.then(() => flush(data));
     return last;
   };
 }

@@ -7,6 +7,7 @@ import {
   CompleteCodeResponseSchema,
   InspectCodeResponseSchema,
 } from "@syla/contract/syla/session/v1/code";
+import { ListSessionLanguagesResponseSchema } from "@syla/contract/syla/session/v1/language";
 import {
   AnswerInputResponseSchema,
   ListCellsResponseSchema,
@@ -38,7 +39,12 @@ export function sessionRpc(sessions: Sessions): Implementation {
       const { items, nextPageToken } = await sessions.list(request);
       return create(ListSessionsResponseSchema, { sessions: items, nextPageToken });
     },
+    updateSession: ({ id, metadata, remove }) => sessions.update(id, metadata, remove),
     deleteSession: ({ id }) => sessions.delete(id),
+    listSessionLanguages: async (_, context) => {
+      const languages = await sessions.languages(context);
+      return create(ListSessionLanguagesResponseSchema, { languages });
+    },
     runCell: async ({ session: id, spec }, context) => {
       const { session, cell } = await start(id, spec);
       await wait(cell, context, () => session.abandon(cell));
@@ -73,11 +79,18 @@ export function sessionRpc(sessions: Sessions): Implementation {
       await session.restart();
       return session.message;
     },
-    completeCode: async ({ session, code, cursor }) => {
+    ...codeRpc(sessions),
+  });
+}
+
+// What is asked about code without running it.
+function codeRpc(sessions: Sessions) {
+  return {
+    completeCode: async ({ session, code, cursor }: Place) => {
       const body = await (await sessions.find(session)).ask({ do: "complete", code, cursor });
       return completion(body, cursor);
     },
-    inspectCode: async ({ session, code, cursor }) => {
+    inspectCode: async ({ session, code, cursor }: Place) => {
       const body = await (await sessions.find(session)).ask({ do: "inspect", code, cursor });
       const found = body["found"] === true;
       return create(InspectCodeResponseSchema, {
@@ -85,12 +98,18 @@ export function sessionRpc(sessions: Sessions): Implementation {
         parts: found ? partsOf(body["forms"]) : [],
       });
     },
-    checkCode: async ({ session, code }) => {
+    checkCode: async ({ session, code }: Omit<Place, "cursor">) => {
       const body = await (await sessions.find(session)).ask({ do: "check", code });
       const verdict = verdicts.get(body["verdict"]) ?? Verdict.VERDICT_UNSPECIFIED;
       return create(CheckCodeResponseSchema, { verdict, indent: textOf(body, "indent", 64) });
     },
-  });
+  };
+}
+
+interface Place {
+  readonly session: string;
+  readonly code: string;
+  readonly cursor: number;
 }
 
 const verdicts: ReadonlyMap<unknown, Verdict> = new Map([

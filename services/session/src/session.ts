@@ -15,9 +15,9 @@ import {
   type CellSpec,
   Cell_Status as CellStatus,
   type InputRequest,
+  ClearResultsSchema,
 } from "@syla/contract/syla/session/v1/cell";
 import {
-  ClearResultsSchema,
   type Session as SessionMessage,
   Session_Status as Status,
 } from "@syla/contract/syla/session/v1/session";
@@ -179,6 +179,15 @@ export class Session {
       async (id) => kernel?.tell({ ...command, id }),
       (isOpen) => this.#askedTooMuch(kernel, isOpen),
     );
+  }
+
+  /** Lets the time after which it ends idle begin anew. */
+  touch(): void {
+    clearTimeout(this.#idleTimer);
+    if (this.message.status !== Status.IDLE) return;
+    const { idleTimeout } = this.message;
+    const ms = idleTimeout === undefined ? this.#options.config.idleMs : durationMs(idleTimeout);
+    this.#idleTimer = setTimeout(() => this.end("idle"), ms);
   }
 
   /** Ends it; the same reason counts for what runs in it. */
@@ -462,12 +471,7 @@ export class Session {
   #become(status: Status): void {
     this.message.status = status;
     this.#log.appendSession(this.message);
-    clearTimeout(this.#idleTimer);
-    if (status === Status.IDLE) {
-      const { idleTimeout } = this.message;
-      const ms = idleTimeout === undefined ? this.#options.config.idleMs : durationMs(idleTimeout);
-      this.#idleTimer = setTimeout(() => this.end("idle"), ms);
-    }
+    this.touch();
     this.#options.changed();
   }
 

@@ -10,6 +10,10 @@ import {
   SandboxSpecSchema,
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import {
+  type SessionLanguage,
+  SessionLanguageSchema,
+} from "@syla/contract/syla/session/v1/language";
+import {
   type ListSessionsRequest,
   type Session as SessionMessage,
   SessionSchema,
@@ -26,6 +30,7 @@ import { readPage } from "@syla/kit/list";
 import type { Log } from "@syla/kit/log";
 import type { PageTokens } from "@syla/kit/page-token";
 import type { Sql } from "@syla/kit/sql";
+import { invalidRequest } from "@syla/kit/validate";
 import type { SessionConfig } from "./config.ts";
 import { Kernel, type KernelListener } from "./kernel.ts";
 import { kernelLanguages, kernelProgram, type KernelProgram } from "./kernels.ts";
@@ -62,6 +67,7 @@ interface Entry {
 const sandboxMs = 300_000;
 const extendMs = 60_000;
 const directoryDefault = "/work";
+const labelsMax = 64;
 
 export class Sessions {
   readonly #options: SessionsOptions;
@@ -115,6 +121,44 @@ export class Sessions {
     // What is there is known better here.
     const items = page.items.map((item) => this.#there.get(item.id)?.session.message ?? item);
     return { ...page, items };
+  }
+
+  /** Changes labels of one that is there; it is recorded when this resolves. */
+  async update(
+    id: string,
+    metadata: Readonly<Record<string, string>>,
+    remove: readonly string[],
+  ): Promise<SessionMessage> {
+    const session = await this.find(id);
+    session.touch();
+    if (Object.keys(metadata).length === 0 && remove.length === 0) return session.message;
+    const kept = Object.entries(session.message.metadata).filter(([key]) => !remove.includes(key));
+    const labels = { ...Object.fromEntries(kept), ...metadata };
+    const count = Object.keys(labels).length;
+    if (count > labelsMax) {
+      const detail = `would have ${count} labels, more than ${labelsMax}`;
+      throw invalidRequest([{ pointer: "/metadata", detail, rule: "map.max_pairs" }]);
+    }
+    session.message.metadata = labels;
+    await writeSession(this.#options.sql, this.#options.instanceId, session.message);
+    return session.message;
+  }
+
+  /** The languages that have an interpreter here, each at its default version. */
+  async languages(context: CallContext): Promise<SessionLanguage[]> {
+    const { runner } = this.#options;
+    const found = kernelLanguages.map(async (language) => {
+      try {
+        return await runner.getLanguage({ language }, { parent: context });
+      } catch (error) {
+        if (error instanceof SylaError && error.code === "unknown_language") return undefined;
+        throw error;
+      }
+    });
+    const there = (await Promise.all(found)).filter((language) => language !== undefined);
+    return there.map(({ name, version, aliases, extensions }) =>
+      create(SessionLanguageSchema, { name, version, aliases, extensions }),
+    );
   }
 
   /** Ends one that is there; answers it as it then is. */

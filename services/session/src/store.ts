@@ -15,7 +15,8 @@ export async function writeSession(sql: Sql, instanceId: string, session: Sessio
     `insert into sessions (id, status, language, sandbox, end_reason, metadata, instance_id, record)
      values ($1, $2, $3, $4, $5, $6, $7, $8)
      on conflict (id) do update
-       set status = excluded.status, end_reason = excluded.end_reason, record = excluded.record
+       set status = excluded.status, end_reason = excluded.end_reason,
+           metadata = excluded.metadata, record = excluded.record
        where sessions.status not in ('ENDED', 'LOST')`,
     [
       session.id,

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+import { test } from "node:test";
+import { SylaError } from "@syla/kit/error";
+import { localKey } from "@syla/kit/local-key";
+import { checkToken } from "./access.ts";
+
+const text = `syla_${"1f".repeat(32)}`;
+const key = localKey("", text);
+
+function isLetIn(url: string, authorization?: string): boolean {
+  const request = new IncomingMessage(new Socket());
+  request.url = url;
+  if (authorization !== undefined) request.headers.authorization = authorization;
+  try {
+    checkToken(key, request);
+    return true;
+  } catch (thrown) {
+    assert.ok(thrown instanceof SylaError && thrown.code === "token_refused");
+    assert.ok(!thrown.message.includes("syla_"));
+    return false;
+  }
+}
+
+test("checkToken() takes the key from a header or the address, and a wrong header for no token", () => {
+  assert.ok(isLetIn("/x", `token ${text}`));
+  assert.ok(isLetIn("/x", `Token ${text}`));
+  assert.ok(isLetIn("/x", `Bearer ${text}`));
+  assert.ok(isLetIn(`/x?a=1&token=${text}`));
+  for (const [url, authorization] of [
+    ["/x"],
+    ["/x?token="],
+    [`/x?token=${text}0`],
+    [`/x?token=${text}`, "token wrong"],
+    ["/x", text],
+    ["/x", `Basic ${text}`],
+    ["/x", `token ${text} more`],
+  ] as const) {
+    assert.ok(!isLetIn(url, authorization), `${url} ${authorization}`);
+  }
+});
