@@ -38,6 +38,10 @@ const runsAgain: Readonly<Record<string, string>> = {
   "syla.sandbox.v1.TunnelService.Connect": "every call is another connection",
   "syla.sandbox.v1.FileService.MoveFile": "what was moved is not there a second time",
   "syla.sandbox.v1.FileService.RemoveFile": "what was removed is not there a second time",
+  "syla.sandbox.v1.SnapshotService.CreateSnapshot": "every call is another snapshot",
+  "syla.sandbox.v1.SnapshotService.DeleteSnapshot": "what was removed is not there a second time",
+  "syla.sandbox.v1.SnapshotService.ForkSandbox": "every call is other sandboxes",
+  "syla.sandbox.v1.TemplateService.DeleteTemplate": "what was removed is not there a second time",
 };
 
 /** List methods whose answer is whole. */

@@ -19,7 +19,7 @@ const leftoverGraceMs = 3000;
 // are not a platform's default.
 const slotKinds = ["fresh", "pooled"];
 const ofEverySlotKind =
-  /^tests\/adversarial\/|^tests\/e2e\/archives\.|^services\/sandbox\/src\/jail(-walls|-neighbours)?\.test\.ts$/;
+  /^tests\/(adversarial\/|e2e\/(archives|snapshots)\.)|\/src\/(jail(-walls|-neighbours)?|tree-copy)\.test\.ts$/;
 
 // Why a test may be skipped even in CI: the host lacks something that no package can give it.
 const hostReasons: readonly RegExp[] = [

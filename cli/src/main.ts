@@ -37,6 +37,10 @@ const commands: Entries = {
     about: "the tools for language models, on standard input and output",
     load: async () => (await import("./mcp.ts")).mcp,
   },
+  template: {
+    about: "what sandboxes can begin with: declare and build it",
+    load: async () => (await import("./template.ts")).template,
+  },
   cancel: { about: "end an execution", load: async () => (await import("./cancel.ts")).cancel },
 };
 

@@ -15,6 +15,8 @@ export const sandboxFlags = {
     hint: "NAME",
     help: "a language to have at hand at once; the others can be used as well",
   },
+  template: { type: "string", hint: "NAME", help: "a template to begin with" },
+  snapshot: { type: "string", hint: "ID", help: "a snapshot to begin with" },
   lifetime: { type: "string", hint: "DURATION", help: "how long it stays, such as 10m" },
   network: {
     type: "string",
@@ -35,6 +37,8 @@ export const sandboxFlags = {
 /** The values of these flags. */
 export interface SandboxValues {
   readonly language?: string | undefined;
+  readonly template?: string | undefined;
+  readonly snapshot?: string | undefined;
   readonly lifetime?: string | undefined;
   readonly network?: string | undefined;
   readonly memory?: string | undefined;
@@ -56,10 +60,11 @@ export function givenFlag(values: SandboxValues): string | undefined {
 
 /** The sandbox that the flags ask for; reads the secrets. */
 export async function readSandboxSpec(values: SandboxValues, signal: AbortSignal) {
-  const { language = "", lifetime, network, memory, pids, disk } = values;
+  const { language = "", template = "", snapshot = "", lifetime, network } = values;
+  const { memory, pids, disk } = values;
   const lifetimeMs = lifetime === undefined ? undefined : parseDurationMs(lifetime, "--lifetime");
   return {
-    language,
+    ...{ language, template, snapshot },
     ...(lifetimeMs === undefined ? {} : { lifetime: durationFromMs(lifetimeMs) }),
     ...(network === undefined ? {} : { network: parseNetwork(network) }),
     limits: {

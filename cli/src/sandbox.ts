@@ -51,6 +51,14 @@ files lie in them. 'syla shell' opens a terminal in one.`,
       about: "let a paused one go on",
       load: async () => (await import("./sandbox-change.ts")).resume,
     },
+    snapshot: {
+      about: "keep the files of one as they are now",
+      load: async () => (await import("./sandbox-copy.ts")).snapshot,
+    },
+    fork: {
+      about: "make others that begin with the files of one",
+      load: async () => (await import("./sandbox-copy.ts")).fork,
+    },
     kill: {
       about: "end one with everything in it",
       load: async () => (await import("./sandbox-change.ts")).kill,

@@ -100,7 +100,7 @@ test("every sandbox command has a page with an example", async () => {
   const names = [...stdout.matchAll(/^ {2}(\w+) {2,}/gm)].map(([, name = ""]) => name);
   assert.deepEqual(names, [
     ...["create", "list", "get", "exec", "cp", "url", "logs", "network", "port", "pause"],
-    ...["resume", "kill"],
+    ...["resume", "snapshot", "fork", "kill"],
   ]);
   for (const name of names) {
     const page = await syla(["sandbox", name, "--help"]);

@@ -1,48 +1,7 @@
 // Every error that leaves Syla is one of this catalogue: a stable code, a status that each surface translates
 // (gRPC status, HTTP status), whether trying again can help, and a message that says what, why and the offending
 // value. A cause is kept for the log and never sent.
-
-/** The canonical statuses of gRPC, in lower case. */
-export type Status =
-  | "cancelled"
-  | "invalid_argument"
-  | "deadline_exceeded"
-  | "not_found"
-  | "already_exists"
-  | "permission_denied"
-  | "resource_exhausted"
-  | "failed_precondition"
-  | "aborted"
-  | "out_of_range"
-  | "unimplemented"
-  | "internal"
-  | "unavailable"
-  | "data_loss"
-  | "unauthenticated";
-
-interface StatusFacts {
-  readonly grpc: number;
-  readonly http: number;
-}
-
-/** Numbers of each status on gRPC (grpc/statuscodes) and HTTP (API rule 5). */
-export const statuses: Readonly<Record<Status, StatusFacts>> = {
-  cancelled: { grpc: 1, http: 499 },
-  invalid_argument: { grpc: 3, http: 400 },
-  deadline_exceeded: { grpc: 4, http: 504 },
-  not_found: { grpc: 5, http: 404 },
-  already_exists: { grpc: 6, http: 409 },
-  permission_denied: { grpc: 7, http: 403 },
-  resource_exhausted: { grpc: 8, http: 429 },
-  failed_precondition: { grpc: 9, http: 400 },
-  aborted: { grpc: 10, http: 409 },
-  out_of_range: { grpc: 11, http: 400 },
-  unimplemented: { grpc: 12, http: 501 },
-  internal: { grpc: 13, http: 500 },
-  unavailable: { grpc: 14, http: 503 },
-  data_loss: { grpc: 15, http: 500 },
-  unauthenticated: { grpc: 16, http: 401 },
-};
+import { type Status, statuses } from "./error-status.ts";
 
 interface Entry {
   readonly status: Status;
@@ -301,6 +260,50 @@ export const catalogue = {
     title: "The sandbox's processes have taken the ports of its network",
     retryable: false,
     http: 409,
+  },
+  snapshot_not_found: {
+    status: "not_found",
+    title: "There is no such snapshot",
+    retryable: false,
+  },
+  snapshot_failed: {
+    status: "failed_precondition",
+    title: "The sandbox's files cannot be copied",
+    retryable: false,
+    http: 409,
+  },
+  snapshot_lost: {
+    status: "data_loss",
+    title: "The snapshot's files are not in the data folder",
+    retryable: false,
+  },
+  snapshot_too_large: {
+    status: "resource_exhausted",
+    title: "The sandbox's files are more than one snapshot may have",
+    retryable: false,
+    http: 507,
+  },
+  snapshots_full: {
+    status: "resource_exhausted",
+    title: "Snapshots and templates take as much as they may",
+    retryable: false,
+    http: 507,
+  },
+  template_not_found: {
+    status: "not_found",
+    title: "There is no such template",
+    retryable: false,
+  },
+  template_not_ready: {
+    status: "failed_precondition",
+    title: "The template is being built, or its build failed",
+    retryable: true,
+    http: 409,
+  },
+  template_failed: {
+    status: "failed_precondition",
+    title: "A step of the template's build failed",
+    retryable: false,
   },
   queue_full: {
     status: "resource_exhausted",

@@ -11,6 +11,7 @@ import {
 } from "e2b";
 import { parseObject, pointAt, tokenOf, withSandbox } from "../e2b-sdk.ts";
 import { killSandbox, makeSandbox } from "../sandbox-api.ts";
+import { buildEvents, declare } from "../snapshot-api.ts";
 import { eventually, sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();
@@ -128,8 +129,7 @@ test("what cannot be had is refused in E2B's words", async () => {
   await assert.rejects(Sandbox.create({ network: { maskRequestHost } }), /400: network.mask/);
   await assert.rejects(Sandbox.create({ timeoutMs: 90_000_000 }), /400: Timeout cannot be greater/);
   await withSandbox(async (sandbox) => {
-    await assert.rejects(sandbox.fork(), /501: Syla has no forks/);
-    await assert.rejects(sandbox.createSnapshot(), /501: Syla has no snapshots/);
+    await assert.rejects(sandbox.createSnapshot({ name: "mine" }), /400: snapshots have no names/);
     await assert.rejects(sandbox.commands.run("id", { user: "ada" }), AuthenticationError);
   });
 });
@@ -155,6 +155,38 @@ test("what a sandbox may reach is asked for and changed", async () => {
   assert.match(denied.stdout, /the rule 9.9.9.9 denies it/);
   await sandbox.updateNetwork({ allowInternetAccess: false });
   assert.equal((await sandbox.getInfo()).allowInternetAccess, false);
+  await sandbox.kill();
+});
+
+test("a sandbox is forked, and kept and begun with again, without its processes", async () => {
+  await withSandbox(async (sandbox) => {
+    await sandbox.files.write("note", "kept");
+    await sandbox.commands.run("sleep 100", { background: true });
+    const forks = await sandbox.fork({ count: 2, timeoutMs: 60_000 });
+    assert.equal(forks.length, 2);
+    for (const fork of forks) {
+      assert.ok(fork instanceof Sandbox);
+      assert.equal(
+        (await fork.commands.run("cat note; pwd; pgrep -c sleep || :")).stdout,
+        "kept/home/user\n0\n",
+      );
+      await fork.kill();
+    }
+    const { snapshotId } = await sandbox.createSnapshot();
+    const listed = await sandbox.listSnapshots().nextItems();
+    assert.deepEqual(listed, [{ snapshotId, names: [] }]);
+    const again = await Sandbox.create(snapshotId);
+    assert.equal(await again.files.read("note"), "kept");
+    assert.equal((await again.getInfo()).templateId, snapshotId);
+    await again.kill();
+    assert.equal(await Sandbox.deleteSnapshot(snapshotId), true);
+    assert.equal(await Sandbox.deleteSnapshot(snapshotId), false);
+    await assert.rejects(Sandbox.create(snapshotId), /404: template '.*' not found/);
+  });
+  await declare(platform(), { name: "of-ours", files: [{ path: "f", content: "built" }] });
+  await buildEvents(platform(), "of-ours");
+  const sandbox = await Sandbox.create("of-ours");
+  assert.equal(await sandbox.files.read("f"), "built");
   await sandbox.kill();
 });
 

@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import { rmSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { syla } from "../../cli/src/terminal-fixture.ts";
 import { CertificateAuthority } from "../../services/sandbox/src/certificate.ts";
 import { refusal } from "../api.ts";
 import { assertHostUnchanged, observeHost } from "../host.ts";
-import { type Platform, startPlatform } from "../platform.ts";
+import { wheel } from "../packages.ts";
+import { makeDataDirectory, type Platform, startPlatform } from "../platform.ts";
 import {
   getOk,
   getSandbox,
@@ -20,6 +22,7 @@ import {
   shell,
   startProcess,
 } from "../sandbox-api.ts";
+import { buildEvents, declare, forkSandbox, getTemplate } from "../snapshot-api.ts";
 import { eventually } from "./shared.ts";
 
 interface NetworkEvents {
@@ -37,9 +40,15 @@ interface NetworkEvents {
 
 const authority = new CertificateAuthority("hosts of tests", Date.now());
 const requests: IncomingMessage[] = [];
+const tiny = makeTiny();
 const answer = (request: IncomingMessage, response: ServerResponse) => {
   requests.push(request);
   if (request.url === "/slow") response.write("begun\n");
+  else if (request.url === "/simple/tiny/") {
+    response
+      .setHeader("Content-Type", "text/html")
+      .end('<a href="/tiny-1.0-py3-none-any.whl">tiny</a>');
+  } else if (request.url === "/tiny-1.0-py3-none-any.whl") response.end(tiny);
   else response.end(`hello ${request.url}\n`);
 };
 const plain = createServer(answer);
@@ -213,6 +222,65 @@ test("the command makes a policy, changes it, and shows what was refused", async
   await killSandbox(platform, id);
 });
 
+test("a template's build reaches what its declaration allows, and sandboxes of it what they ask for", async () => {
+  const index = `https://allowed.test:${portOf(secure)}/simple`;
+  const network = {
+    mode: "ALLOW_LIST",
+    allow: [rule("allowed.test")],
+    inject: [{ host: "allowed.test", header: "X-Key", value: "${BUILD}" }],
+    secrets: { BUILD: key },
+  };
+  const spec = {
+    name: "reaching",
+    language: "python",
+    packages: { pip: ["tiny==1.0"] },
+    commands: [`${curl} http://other.test:${portOf(plain)}/never`],
+    env: { PIP_INDEX_URL: index },
+  };
+  const { id } = await declare(platform, { ...spec, network });
+  const events = JSON.stringify(await buildEvents(platform, "reaching"));
+  const built = await getTemplate(platform, "reaching");
+  assert.equal(built.status, "READY", events);
+  assert.match(events, /is refused by the sandbox's network policy: no rule allows it/);
+  const asked = requests.filter(({ url }) => url === "/simple/tiny/");
+  assert.deepEqual(
+    asked.map(({ headers }) => headers["x-key"]),
+    [key],
+  );
+  assert.ok(!(events + JSON.stringify(built) + platform.log()).includes(key));
+  const secrets = { BUILD: `another ${key}` };
+  assert.equal((await declare(platform, { ...spec, network: { ...network, secrets } })).id, id);
+  const made = await makeSandbox(platform, { template: "reaching" });
+  const said = await shell(platform, made.id, `tiny; env | grep -ci proxy`);
+  assert.equal(said.stdout, "tiny says 42\n0\n", said.stderr);
+  await killSandbox(platform, made.id);
+});
+
+test("a fork may reach what its source may, with the same headers", async () => {
+  const network = {
+    mode: "ALLOW_LIST",
+    allow: [rule("allowed.test")],
+    inject: [{ host: "allowed.test", header: "X-Key", value: key }],
+  };
+  const source = await makeSandbox(platform, { network });
+  const { sandboxes } = await forkSandbox(platform, source.id);
+  await killSandbox(platform, source.id);
+  const [fork] = sandboxes;
+  assert.ok(fork !== undefined && !JSON.stringify(fork).includes(key));
+  const said = await shell(
+    platform,
+    fork.id,
+    `${curl} https://allowed.test:${portOf(secure)}/fork http://other.test:${portOf(plain)}/fork`,
+  );
+  assert.match(said.stdout, /^hello \/fork\nother.test:\d+ is refused/, said.stderr);
+  const sent = requests.filter(({ url }) => url === "/fork");
+  assert.deepEqual(
+    sent.map(({ headers }) => headers["x-key"]),
+    [key],
+  );
+  await killSandbox(platform, fork.id);
+});
+
 function change(id: string, network: object): Promise<Response> {
   return fetch(`${platform.url}${pathOf(id, "/network")}`, {
     ...{ method: "PUT", body: JSON.stringify(network) },
@@ -232,4 +300,13 @@ function portOf(server: Server): number {
   const address = server.address();
   assert.ok(address !== null && typeof address === "object");
   return address.port;
+}
+
+function makeTiny(): Buffer {
+  const folder = makeDataDirectory();
+  try {
+    return wheel(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

@@ -242,3 +242,42 @@ test("a sandbox is listed, shown, paused, resumed, and its processes' output tol
   assert.equal(code, 125);
   assert.match(why, /it has ended \(killed\)/);
 });
+
+test("a template is built from its file, begun with, copied and removed by commands", async () => {
+  const folder = freshFolder();
+  const file = join(folder, "built.toml");
+  const lines = [
+    'commands = ["echo loud; echo made > made"]',
+    'files = [{ path = "here", content = "x" }]',
+  ];
+  writeFileSync(file, lines.join("\n"));
+  const created = await syla(["template", "create", file], here());
+  assert.equal(created.code, 0, created.stderr);
+  assert.match(created.stdout, /> 1 file\n> echo loud; echo made > made\nloud\n.*\nbuilt READY\n$/);
+  const again = await syla(["template", "create", file], here());
+  assert.equal(again.stdout, "built READY\n");
+  const listed = await syla(["template", "list"], here());
+  assert.match(listed.stdout, /^built +READY/m);
+  const log = await syla(["template", "log", "built"], here());
+  assert.match(log.stdout, /\nloud\n/);
+  const made = await syla(["sandbox", "create", "--template", "built"], here());
+  const id = made.stdout.trim();
+  const snapshot = await syla(["sandbox", "snapshot", id], here());
+  assert.deepEqual([snapshot.code, snapshot.stderr], [0, ""]);
+  const begun = ["shell", "--snapshot", snapshot.stdout.trim(), "--", "cat", "made"];
+  assert.equal((await syla(begun, here())).stdout, "made\n");
+  const forks = await syla(["sandbox", "fork", id, "--count", "2"], here());
+  assert.match(forks.stdout, /^([0-9a-f-]{36}\n){2}$/);
+  for (const each of [id, ...forks.stdout.trim().split("\n")]) await killSandbox(platform(), each);
+  assert.match((await syla(["template", "get", "built"], here())).stdout, /^status +READY$/m);
+  assert.equal((await syla(["template", "delete", "built"], here())).code, 0);
+  const gone = await syla(["template", "get", "built"], here());
+  assert.deepEqual(
+    [gone.code, /no template|Cannot find/.test(gone.stderr)],
+    [2, true],
+    gone.stderr,
+  );
+  writeFileSync(file, 'commands = ["exit 7"]');
+  const broken = await syla(["template", "create", file], here());
+  assert.deepEqual([broken.code, /ended with code 7/.test(broken.stderr)], [1, true]);
+});

@@ -9,6 +9,8 @@ import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { type ProcessEvent, ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { SnapshotService } from "@syla/contract/syla/sandbox/v1/snapshot";
+import { TemplateService } from "@syla/contract/syla/sandbox/v1/template";
 import { type SessionEvent, SessionService } from "@syla/contract/syla/session/v1/session";
 import type { UploadArchiveResponse } from "@syla/contract/syla/sandbox/v1/transfer";
 import { type Client, createClient } from "./call.ts";
@@ -76,6 +78,10 @@ export interface Syla {
   readonly network: Client<typeof NetworkService>;
   /** Says who may reach the servers in a sandbox. */
   readonly port: Client<typeof PortService>;
+  /** Keeps the files of a sandbox, and makes others that begin with them. */
+  readonly snapshot: Client<typeof SnapshotService>;
+  /** Builds what sandboxes begin with. */
+  readonly template: Client<typeof TemplateService>;
   /**
    * Runs a program and gives its events as they happen, over dropped connections too. The last one is `finished`.
    * Leaving before it, or the signal, cancels the run.
@@ -155,6 +161,8 @@ export function createSyla(options: SylaOptions): Syla {
     session,
     network: createClient(NetworkService, link),
     port: createClient(PortService, link),
+    snapshot: createClient(SnapshotService, link),
+    template: createClient(TemplateService, link),
     run: (spec, runOptions) => runProgram(execution, spec, runOptions),
     followExecution: (id, followOptions) => followExecution(execution, id, followOptions),
     followProcess: (ref, followOptions) => followProcess(process, ref, followOptions),

@@ -6,6 +6,8 @@ import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { SnapshotService } from "@syla/contract/syla/sandbox/v1/snapshot";
+import { TemplateService } from "@syla/contract/syla/sandbox/v1/template";
 import { TunnelService } from "@syla/contract/syla/sandbox/v1/tunnel";
 import { SessionService } from "@syla/contract/syla/session/v1/session";
 import { createClient } from "@syla/kit/client";
@@ -174,12 +176,11 @@ function offeredAdapters(
     const networks = createClient(NetworkService, offered);
     const ports = createClient(PortService, offered);
     const sessions = createClient(SessionService, offered);
+    const snapshots = createClient(SnapshotService, offered);
+    const templates = createClient(TemplateService, offered);
     const { portsDomain } = config;
-    adapters.push(
-      ...e2bAdapters({
-        ...{ sandboxes, processes, files, networks, ports, sessions, portsDomain, key },
-      }),
-    );
+    const kept = { sandboxes, processes, files, networks, ports, sessions, snapshots, templates };
+    adapters.push(...e2bAdapters({ ...kept, portsDomain, key }));
     adapters.push(jupyterAdapter({ sessions, sandboxes, key, version }));
   }
   if (offered.services.includes(ExecutionService)) {

@@ -29,7 +29,7 @@ import {
   ServerReflectionResponseSchema as AlphaResponseSchema,
 } from "@syla/contract/grpc/reflection/v1alpha/reflection";
 import { type Implementation, implement } from "@syla/kit/dispatch";
-import { statuses } from "@syla/kit/error";
+import { statuses } from "@syla/kit/error-status";
 
 type Answer = ServerReflectionResponse["messageResponse"];
 

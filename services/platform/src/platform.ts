@@ -7,6 +7,8 @@ import { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
+import { SnapshotService } from "@syla/contract/syla/sandbox/v1/snapshot";
+import { TemplateService } from "@syla/contract/syla/sandbox/v1/template";
 import { SessionService } from "@syla/contract/syla/session/v1/session";
 import { type ExecutionServer, startExecution } from "@syla/execution";
 import { type Gateway, requiresKey, startGateway } from "@syla/gateway";
@@ -48,8 +50,8 @@ export class Platform {
   #interceptors: readonly Interceptor[] = [];
   readonly #health = createHealth({
     services: [
-      ...[ExecutionService, ReplService, SandboxService],
-      ...[ProcessService, FileService, NetworkService, PortService, SessionService],
+      ...[ExecutionService, ReplService, SandboxService, ProcessService, FileService],
+      ...[NetworkService, PortService, SnapshotService, TemplateService, SessionService],
     ],
   });
   #data: DataDirectory | undefined;

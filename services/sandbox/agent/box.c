@@ -16,6 +16,9 @@
  *   pack PATH MAX            what is below a folder (pack.c)
  *   unpack PATH              the same back
  *   watch PATH 0|1           CHANGES in it, or in all below it, until it is ended (watch.c)
+ *   pack-tree ROOT...        all that is below them, while nothing else runs (tree.c, hush.c)
+ *   unpack-tree ROOT...      the same again, into roots that are empty
+ *   wake                     lets what a pack-tree stopped go on, when that was ended
  *
  * All little-endian; `str` is u32 length and bytes.
  *   ENTRY   'f' file, 'd' folder, 'l' link, 'o' other; u32 mode, u64 size, i64 mtime ns, str path, str target
@@ -35,6 +38,7 @@
 #include <unistd.h>
 
 #include "box.h"
+#include "tree.h"
 
 enum { PIECE_BYTES = 65536, DEPTH_MAX = 128 };
 static const uint32_t PIECE_BROKEN = UINT32_MAX;
@@ -296,6 +300,9 @@ int box_main(int argc, char **argv) {
   static char buffer[PIECE_BYTES];
   setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
   umask(022);
+  if (strcmp(operation, "pack-tree") == 0) return tree_pack(argc - 1, argv + 1);
+  if (strcmp(operation, "unpack-tree") == 0) return tree_unpack(argc - 1, argv + 1);
+  if (strcmp(operation, "wake") == 0) return wake();
   if (strcmp(operation, "stat") == 0) {
     for (int i = 1; i < argc; i++) put_stat(argv[i]);
   } else if (strcmp(operation, "list") == 0 && argc == 4) {

@@ -209,6 +209,22 @@ export const sandboxSettings = defineSettings({
     default: 600_000,
     description: "After how long a connection of a sandbox that nothing moves on is ended.",
   },
+  snapshotBytes: {
+    key: "sandbox.snapshot_bytes",
+    type: "bytes",
+    min: 0,
+    default: 8 * gibibyte,
+    description:
+      "How much snapshots and templates may take in the data folder together; one more is refused with `snapshots_full`.",
+  },
+  snapshotBytesEach: {
+    key: "sandbox.snapshot_bytes_each",
+    type: "bytes",
+    min: 0,
+    default: 2 * gibibyte,
+    description:
+      "How much one snapshot, template or fork may take; a larger one is refused with `snapshot_too_large`.",
+  },
 });
 
 export type SandboxConfig = ConfigOf<typeof sandboxSettings>;

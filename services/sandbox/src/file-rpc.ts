@@ -109,7 +109,8 @@ async function read(box: Box, path: string): Promise<ReadFileResponse> {
   });
 }
 
-function newFile({ path, body, mode }: FileContent) {
+/** What the contract calls a file, as `box` is given it. */
+export function newFile({ path, body, mode }: FileContent) {
   const content =
     body.case === "content" ? Buffer.from(body.value) : (body.value ?? new Uint8Array());
   return { path: absolute(path), content, mode };

@@ -10,6 +10,7 @@ import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
 import { createPageTokens } from "@syla/kit/page-token";
 import { buildAgent } from "./agent-build.ts";
+import { Blobs } from "./blobs.ts";
 import { BuildCache } from "./build-cache.ts";
 import { openCgroups } from "./cgroup.ts";
 import type { SandboxConfig } from "./config.ts";
@@ -21,6 +22,7 @@ import { networkRpc } from "./network-rpc.ts";
 import { type LanguageReport, Offer } from "./offer.ts";
 import { isOfDeadPlatform, platformName } from "./platform-name.ts";
 import { fileRpc } from "./file-rpc.ts";
+import { findOrigin } from "./origin.ts";
 import { portRpc } from "./port-rpc.ts";
 import { processRpc } from "./process-rpc.ts";
 import { Presigner } from "./presign.ts";
@@ -30,6 +32,11 @@ import { prepareRoot } from "./root.ts";
 import { runnerRpc } from "./runner-rpc.ts";
 import { Runner } from "./run.ts";
 import { seccompFilter } from "./seccomp.ts";
+import { snapshotRpc } from "./snapshot-rpc.ts";
+import { readDigests } from "./snapshot-store.ts";
+import { Snapshots } from "./snapshots.ts";
+import { templateRpc } from "./template-rpc.ts";
+import { Templates } from "./templates.ts";
 
 export { type SandboxConfig, sandboxSettings } from "./config.ts";
 export { type Capability, probeHost } from "./host.ts";
@@ -130,36 +137,61 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
   const instanceId = uuidv7();
   const forTests = options.networkForTests;
   const network = networkParts({ config, databaseUrl: database.url, metrics, log, forTests });
-  const sandboxes = new Sandboxes({
-    ...{ config, offer, sql, instanceId, clock, log, network },
-    jails: "unavailable" in jails ? undefined : jails.jails,
+  const blobs = await Blobs.open(
+    {
+      directory: join(options.dataDirectory, "snapshots"),
+      bytesMax: config.snapshotBytes,
+      blobBytesMax: config.snapshotBytesEach,
+    },
+    await readDigests(sql),
+  );
+  const common = {
+    ...{ config, offer, sql, instanceId, clock, log },
     pageTokens: createPageTokens({ key: options.key }),
     // The embedded database is one platform's own: whoever else wrote to it is dead.
     instanceDeadMs: database.embedded ? 0 : options.deadMs,
+  };
+  const sandboxes = new Sandboxes({
+    ...{ ...common, network },
+    jails: "unavailable" in jails ? undefined : jails.jails,
+    origins: (spec) => findOrigin({ sql, blobs }, spec),
   });
-  const recover = () => sandboxes.recover();
+  const snapshots = new Snapshots({ ...common, sandboxes, blobs });
+  const templates = new Templates({ ...common, sandboxes, blobs });
+  const recover = async () => {
+    await sandboxes.recover();
+    await templates.recover();
+  };
   const { renewMs } = options;
   const instance = await keepInstance({ sql, instanceId, renewMs, recover, clock, log });
+  countKept(metrics, sandboxes, blobs);
+  const presigner = new Presigner(options.presignKey, () => clock.now());
+  const implementations = [
+    ...[sandboxRpc(sandboxes), processRpc(sandboxes, offer), fileRpc(sandboxes, presigner)],
+    ...[snapshotRpc(snapshots), templateRpc(templates)],
+    ...[networkRpc(sandboxes), ...portRpc(sandboxes, clock)],
+  ];
+  return {
+    dispatcher: createDispatcher(implementations, interceptors),
+    stop: async () => {
+      await templates.close();
+      await sandboxes.close();
+      await instance.stop();
+    },
+  };
+}
+
+function countKept(metrics: Metrics, sandboxes: Sandboxes, blobs: Blobs): void {
   metrics.gauge({
     name: "syla_sandboxes_kept",
     help: "Sandboxes that are there now.",
     collect: (gauge) => gauge.set(sandboxes.size),
   });
-  const presigner = new Presigner(options.presignKey, () => clock.now());
-  const implementations = [
-    sandboxRpc(sandboxes),
-    processRpc(sandboxes, offer),
-    fileRpc(sandboxes, presigner),
-    networkRpc(sandboxes),
-    ...portRpc(sandboxes, clock),
-  ];
-  return {
-    dispatcher: createDispatcher(implementations, interceptors),
-    stop: async () => {
-      await sandboxes.close();
-      await instance.stop();
-    },
-  };
+  metrics.gauge({
+    name: "syla_snapshot_bytes",
+    help: "What snapshots and templates take in the data folder.",
+    collect: (gauge) => gauge.set(blobs.bytes),
+  });
 }
 
 interface Opened {

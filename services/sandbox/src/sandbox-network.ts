@@ -1,5 +1,5 @@
 // The network of one sandbox: its policy, the proxy that holds it, and what the processes inside are told of both.
-import { create } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
 import {
@@ -78,6 +78,11 @@ export class SandboxNetwork {
   /** The policy that holds, without its secrets. */
   get message(): NetworkPolicy {
     return publicPolicy(this.#message);
+  }
+
+  /** The same with its secrets, for a sandbox that is to have it too. */
+  get policy(): NetworkPolicy {
+    return clone(NetworkPolicySchema, this.#message);
   }
 
   /** Variables of processes that start now. */

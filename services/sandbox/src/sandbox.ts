@@ -16,14 +16,15 @@ import {
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { Clock } from "@syla/kit/clock";
 import { SylaError } from "@syla/kit/error";
-import { Box } from "./box.ts";
+import { Box, type StartBox } from "./box.ts";
+import { boxStarter } from "./box-start.ts";
 import type { Channel, ChannelListener, Channels } from "./channels.ts";
-import { DEFAULT_ENVIRONMENT, processLimitsOf } from "./jail-step.ts";
+import { processLimitsOf } from "./jail-step.ts";
 import type { WarmJail } from "./jails.ts";
 import type { Lease } from "./pool.ts";
 import { SandboxProcess } from "./process.ts";
-import { WORK_DIRECTORY } from "./root.ts";
 import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
+import { type PackReport, packTree } from "./tree-copy.ts";
 
 export type EndReason = "killed" | "expired" | "stopped" | "internal";
 
@@ -32,6 +33,8 @@ export interface SandboxOptions {
   readonly message: SandboxMessage;
   /** Variables of every process, secrets among them. */
   readonly env: Readonly<Record<string, string>>;
+  /** Where processes start that name no folder. */
+  readonly directory: string;
   readonly lease: Lease<WarmJail>;
   readonly channels: Channels;
   readonly outputBytesMax: number;
@@ -61,25 +64,34 @@ export class Sandbox {
   readonly #processes = new Map<number, SandboxProcess>();
   readonly #watchers = new Set<() => void>();
   readonly #metrics: SandboxMetrics[] = [];
+  readonly #startBox: StartBox;
   #lastProcess = 0;
+  /** While its files are copied nothing is started in it, and it is not paused. */
+  #copying: Promise<unknown> = Promise.resolve();
   #ending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: SandboxOptions) {
     this.#options = options;
     this.message = options.message;
-    this.box = new Box((argv, { input }, listener) => this.#startBox(argv, input, listener));
-    const { channels, clock, network, message } = options;
+    const { channels, clock, network, message, lease } = options;
+    this.#startBox = boxStarter(channels, lease.slot.slot);
+    this.box = new Box((...started) => {
+      this.assertRunning();
+      return this.#startBox(...started);
+    });
     this.network = new SandboxNetwork({ ...network, channels, clock, sandbox: message.id });
     this.#expire();
     void options.lease.slot.jail.ended.then(() => this.end("internal"));
   }
 
   /** Starts a process; resolves when it runs. */
-  async start(spec: ProcessSpec): Promise<SandboxProcess> {
+  async start(given: ProcessSpec): Promise<SandboxProcess> {
+    await this.#copying;
     this.assertRunning();
     const { channels, outputBytesMax, clock, lease } = this.#options;
     const env = { ...this.network.environment, ...this.#options.env };
+    const spec = { ...given, directory: given.directory || this.directory };
     const id = (this.#lastProcess += 1);
     const limits = processLimitsOf(lease.slot.slot, {});
     const options = { id, sandbox: this.message.id, spec, env, limits, channels };
@@ -97,6 +109,26 @@ export class Sandbox {
 
   get isRunning(): boolean {
     return this.#ending === undefined && this.message.status === Status.RUNNING;
+  }
+
+  /** Variables of every process, secrets among them. */
+  get env(): Readonly<Record<string, string>> {
+    return this.#options.env;
+  }
+
+  /** Where processes start that name no folder. */
+  get directory(): string {
+    return this.#options.directory;
+  }
+
+  /** Gives the sink all of its files, one copy at a time; what runs in it stands still meanwhile. */
+  pack(sink: (piece: Buffer) => Promise<void>): Promise<PackReport> {
+    const packed = this.#copying.then(() => {
+      this.assertRunning();
+      return packTree(this.#startBox, sink);
+    });
+    this.#copying = packed.catch(() => {}); // whoever asked for it is told
+    return packed;
   }
 
   process(id: number): SandboxProcess {
@@ -132,6 +164,7 @@ export class Sandbox {
   }
 
   async pause(): Promise<void> {
+    await this.#copying; // a copy that is frozen would never end
     this.#assertThere();
     if (this.message.status === Status.PAUSED) return;
     await this.#freeze(true);
@@ -179,20 +212,6 @@ export class Sandbox {
 
   #assertThere(): void {
     if (this.#ending !== undefined) throw ended(this.message);
-  }
-
-  #startBox(argv: readonly string[], input: boolean, listener: ChannelListener) {
-    this.assertRunning();
-    const { channels, lease } = this.#options;
-    const limits = processLimitsOf(lease.slot.slot, {});
-    const none = { terminal: undefined, words: false, fork: false };
-    return channels.start(
-      {
-        ...{ argv, env: DEFAULT_ENVIRONMENT, directory: WORK_DIRECTORY },
-        ...{ ...limits, input, ...none },
-      },
-      listener,
-    );
   }
 
   #measure(): SandboxMetrics {

@@ -23,9 +23,11 @@ import type { JailLanguage, Jails, WarmJail } from "./jails.ts";
 import type { Language } from "./language.ts";
 import type { Offer } from "./offer.ts";
 import { noIsolation, offered } from "./offered.ts";
+import type { Origin } from "./origin.ts";
 import type { Lease } from "./pool.ts";
 import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
 import { ended, Sandbox } from "./sandbox.ts";
+import { unpackOrigin } from "./unpack.ts";
 import {
   filterColumns,
   parseSandbox,
@@ -40,6 +42,8 @@ export interface SandboxesOptions {
   readonly jails: Jails | undefined;
   readonly offer: Offer;
   readonly network: NetworkParts;
+  /** What a spec begins with, where that is not nothing. */
+  readonly origins: (spec: SandboxSpec) => Promise<Origin | undefined>;
   readonly sql: Sql;
   readonly pageTokens: PageTokens;
   /** This platform process. */
@@ -71,9 +75,12 @@ export class Sandboxes {
     return this.#there.size;
   }
 
-  /** Makes one; it is recorded and can be used when this resolves. */
-  async make(spec: SandboxSpec = create(SandboxSpecSchema)): Promise<SandboxMessage> {
-    const { config } = this.#options;
+  /** Makes one; it is recorded and can be used when this resolves. A fork brings what it begins with. */
+  async make(
+    spec: SandboxSpec = create(SandboxSpecSchema),
+    fork?: Origin,
+  ): Promise<SandboxMessage> {
+    const { config, origins } = this.#options;
     if (this.#stopping)
       throw new SylaError("shutting_down", "Cannot make a sandbox: the platform is stopping.");
     if (this.#there.size + this.#making >= config.keptMax) {
@@ -84,7 +91,7 @@ export class Sandboxes {
     }
     this.#making += 1;
     try {
-      return (await this.#make(spec)).message;
+      return (await this.#make(spec, fork ?? (await origins(spec)))).message;
     } finally {
       this.#making -= 1;
     }
@@ -162,28 +169,30 @@ export class Sandboxes {
     throw new SylaError("sandbox_not_found", `Cannot find a sandbox with the id ${id}.`);
   }
 
-  async #make(spec: SandboxSpec): Promise<Sandbox> {
+  async #make(spec: SandboxSpec, origin: Origin | undefined): Promise<Sandbox> {
     const { config, jails, clock, sql, instanceId, network } = this.#options;
     if (jails === undefined) throw noIsolation();
     if (spec.network !== undefined) SandboxNetwork.check(spec.network, "/spec/network");
-    const language = this.#language(spec);
-    const message = this.#message(spec, language);
+    const language = this.#language(spec, origin);
+    const message = this.#message(spec, language, origin);
     const limits = { ...limitsOf(message), cpus: config.cpus };
     const request = {
       ...{ language: language ?? this.#plain(), limits, stays: true },
       diskBytes: Number(message.limits?.diskBytes),
     };
     const lease = await readyLease(jails, request);
+    const channels = lease.slot.jail.keep();
     try {
+      if (origin !== undefined) await unpackOrigin(channels, lease.slot.slot, origin);
       await writeSandbox(sql, instanceId, message);
     } catch (error) {
       await lease.release(false);
       throw error;
     }
     const sandbox = new Sandbox({
-      ...{ message, lease, clock, network },
-      env: { ...spec.env, ...spec.secrets },
-      channels: lease.slot.jail.keep(),
+      ...{ message, lease, clock, network, channels },
+      env: { ...origin?.env, ...spec.env, ...spec.secrets },
+      directory: origin?.directory ?? "",
       outputBytesMax: config.processOutputBytes,
       changed: (changed) => this.#record(changed),
     });
@@ -213,9 +222,15 @@ export class Sandboxes {
     if (over) this.#there.delete(message.id);
   }
 
-  #language({ language, version }: SandboxSpec): Language | undefined {
-    if (language === "") return undefined;
-    return offered(this.#options.offer, language, version);
+  #language({ language, version }: SandboxSpec, origin: Origin | undefined): Language | undefined {
+    const { offer } = this.#options;
+    if (language !== "") return offered(offer, language, version);
+    if (origin === undefined || origin.language === "") return undefined;
+    // The host may have another version by now; files are files with any.
+    const isThere = offer.languages.some((one) => {
+      return one.name === origin.language && one.version === origin.version;
+    });
+    return offered(offer, origin.language, isThere ? origin.version : "");
   }
 
   /** Every language's tools, and none of their interpreters started. */
@@ -226,8 +241,13 @@ export class Sandboxes {
     return { name: "plain", version: "", binds: sorted, env: {}, run: () => [] };
   }
 
-  #message(spec: SandboxSpec, language: Language | undefined): SandboxMessage {
+  #message(
+    spec: SandboxSpec,
+    language: Language | undefined,
+    origin: Origin | undefined,
+  ): SandboxMessage {
     const { config, clock } = this.#options;
+    const limits = [spec.limits, origin?.limits];
     const nowMs = clock.now();
     const lifetimeMs =
       spec.lifetime === undefined ? config.keptLifetimeMs : durationMs(spec.lifetime);
@@ -236,15 +256,31 @@ export class Sandboxes {
       status: Status.RUNNING,
       ...(language === undefined ? {} : { language: language.name, version: language.version }),
       limits: create(SandboxLimitsSchema, {
-        memoryBytes: spec.limits?.memoryBytes || BigInt(config.keptMemoryBytes),
-        pids: spec.limits?.pids || config.keptPids,
-        diskBytes: spec.limits?.diskBytes || BigInt(config.keptDiskBytes),
+        memoryBytes: firstOf(
+          limits.map((one) => one?.memoryBytes),
+          BigInt(config.keptMemoryBytes),
+        ),
+        pids: firstOf(
+          limits.map((one) => one?.pids),
+          config.keptPids,
+        ),
+        diskBytes: firstOf(
+          limits.map((one) => one?.diskBytes),
+          BigInt(config.keptDiskBytes),
+        ),
       }),
+      template: origin?.template ?? "",
+      snapshot: origin?.snapshot ?? "",
       metadata: spec.metadata,
       createdAt: timestampFromMs(nowMs),
       expiresAt: timestampFromMs(nowMs + lifetimeMs),
     });
   }
+}
+
+/** The first that is given and not zero. */
+function firstOf<T extends number | bigint>(values: readonly (T | undefined)[], otherwise: T): T {
+  return values.find((value) => value !== undefined && Number(value) !== 0) ?? otherwise;
 }
 
 function limitsOf({ limits }: SandboxMessage) {

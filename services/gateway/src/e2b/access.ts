@@ -45,6 +45,30 @@ export function trafficToken(key: LocalKey, sandbox: string): string {
   return key.derive(`e2b traffic ${sandbox}`);
 }
 
+/** How a sandbox is reached. */
+export interface SandboxAccess {
+  /** For its processes and files. */
+  readonly envdAccessToken: string;
+  /** For its ports. */
+  readonly trafficAccessToken: string;
+  /** Below which each of its ports has a name. */
+  readonly domain: string;
+}
+
+/** How a client reaches a sandbox, by the gateway's own port as this client reaches that. */
+export function accessOf(
+  { key, portsDomain }: { readonly key: LocalKey; readonly portsDomain: string },
+  { raw }: AdapterRequest,
+  id: string,
+): SandboxAccess {
+  const port = /:\d+$/.exec(raw.headers.host ?? "")?.[0] ?? "";
+  return {
+    envdAccessToken: sandboxToken(key, id),
+    trafficAccessToken: trafficToken(key, id),
+    domain: portsDomain + port,
+  };
+}
+
 /** What of a request decides whether it may read or write one file of a sandbox without its token. */
 export interface SignedFile {
   readonly operation: "read" | "write";

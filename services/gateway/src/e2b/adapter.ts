@@ -1,12 +1,14 @@
 // E2B's API (https://e2b.dev), for clients that were written for it: sandboxes, their processes and files. Its control
-// plane and what it serves from within each sandbox are told apart by a header. Templates, snapshots and volumes are
-// not here.
+// plane and what it serves from within each sandbox are told apart by a header. Builds of templates and volumes are not
+// here.
 import type { FileService } from "@syla/contract/syla/sandbox/v1/file";
 import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import type { PortService } from "@syla/contract/syla/sandbox/v1/port";
 import type { ProcessService } from "@syla/contract/syla/sandbox/v1/process";
 import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { SessionService } from "@syla/contract/syla/session/v1/session";
+import type { SnapshotService } from "@syla/contract/syla/sandbox/v1/snapshot";
+import type { TemplateService } from "@syla/contract/syla/sandbox/v1/template";
 import type { Client } from "@syla/kit/client";
 import type { LocalKey } from "@syla/kit/local-key";
 import type { Adapter } from "../adapters.ts";
@@ -30,6 +32,8 @@ export interface E2bOptions {
   /** Below which each port of a sandbox has a name. */
   readonly portsDomain: string;
   readonly sessions: Client<typeof SessionService>;
+  readonly snapshots: Client<typeof SnapshotService>;
+  readonly templates: Client<typeof TemplateService>;
   /** What clients have to bring. */
   readonly key: LocalKey;
 }

@@ -1,6 +1,7 @@
 // E2B's code interpreter: what its SDKs ask of a sandbox at a port of its own, over SessionService.
 import { Sandbox_Status as Status } from "@syla/contract/syla/sandbox/v1/sandbox";
-import { SylaError, statuses } from "@syla/kit/error";
+import { SylaError } from "@syla/kit/error";
+import { statuses } from "@syla/kit/error-status";
 import type { LocalKey } from "@syla/kit/local-key";
 import {
   type Adapter,

@@ -1,4 +1,5 @@
-// E2B's control plane: its sandboxes are Syla's, over SandboxService. There is one template, whatever it is called.
+// E2B's control plane: its sandboxes are Syla's, over SandboxService. A template's id is a template's name here, or a
+// snapshot's id; those that E2B has by itself are none.
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { NetworkService } from "@syla/contract/syla/sandbox/v1/network";
 import { Port_Access as PortAccess, type PortService } from "@syla/contract/syla/sandbox/v1/port";
@@ -18,28 +19,35 @@ import {
   type Reply,
   type WholeReply,
 } from "../adapters.ts";
-import { isSandboxId, refuseKey, sandboxToken, trafficToken } from "./access.ts";
+import { accessOf, isSandboxId, refuseKey } from "./access.ts";
 import type { Contexts } from "./contexts.ts";
 import { errorReply, explainControl, Refusal } from "./errors.ts";
 import { Fields } from "./fields.ts";
 import { home } from "./home.ts";
 import { listSandboxes } from "./list.ts";
 import { changedNetwork, networkOf } from "./network.ts";
-import { created, detail, metric, type SandboxAccess, TEMPLATE } from "./view.ts";
+import {
+  createSnapshot,
+  deleteTemplate,
+  forkSandbox,
+  listSnapshots,
+  type SnapshotOptions,
+  untagged,
+} from "./snapshots.ts";
+import { created, detail, metric, TEMPLATE } from "./view.ts";
 
 /** What the control plane is made of. */
-export interface ControlOptions {
+export interface ControlOptions extends SnapshotOptions {
   readonly sandboxes: Client<typeof SandboxService>;
   readonly networks: Client<typeof NetworkService>;
   readonly ports: Client<typeof PortService>;
-  /** Below which each port of a sandbox has a name. */
-  readonly portsDomain: string;
   readonly contexts: Contexts;
-  readonly key: LocalKey;
 }
 
 /** E2B's SDKs leave it out when nobody asked for another. */
 const lifetimeSecondsDefault = 300;
+/** Of a fork, as E2B has it. */
+const forkSecondsDefault = 15;
 const daySeconds = 86_400;
 /** With the language in which they are made to run code. */
 const templates: ReadonlyMap<string, string> = new Map([
@@ -87,6 +95,14 @@ export function controlAdapter(options: ControlOptions): Adapter {
       await networks.updateSandboxNetwork({ sandbox: id, network }, { parent: request.context });
       return noContent;
     }),
+    guarded("POST", `${at}/fork`, async (request, id) => {
+      const fields = new Fields(await request.json());
+      const seconds = secondsOf(fields, forkSecondsDefault);
+      return forkSandbox(options, request, { id, seconds, count: fields.count("count") });
+    }),
+    guarded("POST", `${at}/snapshots`, (request, id) => createSnapshot(options, request, id)),
+    guarded("GET", "/snapshots", (request) => listSnapshots(options, request)),
+    guarded("DELETE", "/templates/:template", (request) => deleteTemplate(options, request)),
     guarded("GET", `${at}/metrics`, (request, id) => listMetrics(sandboxes, request, id)),
     ...absent.map(([verb, path, what]) => {
       const message = `Syla has no ${what} for E2B's clients.`;
@@ -97,16 +113,12 @@ export function controlAdapter(options: ControlOptions): Adapter {
 }
 
 const absent: readonly (readonly [AdapterRoute["httpVerb"], string, string])[] = [
-  ["POST", "/sandboxes/:id/fork", "forks"],
-  ["POST", "/sandboxes/:id/snapshots", "snapshots"],
-  ["GET", "/snapshots", "snapshots"],
   ["GET", "/sandboxes/:id/logs", "logs"],
   ["GET", "/v2/sandboxes/:id/logs", "logs"],
   ["GET", "/templates", "templates"],
   ["POST", "/templates", "templates"],
   ["POST", "/v2/templates", "templates"],
   ["POST", "/v3/templates", "templates"],
-  ["DELETE", "/templates/:id", "templates"],
   ["GET", "/volumes", "volumes"],
   ["POST", "/volumes", "volumes"],
 ];
@@ -145,30 +157,45 @@ async function createSandbox(
 ): Promise<WholeReply> {
   const { sandboxes, ports, contexts } = options;
   const fields = new Fields(await request.json());
-  const template = fields.text("templateID");
-  const language = templates.get(template.replace(/:default$/, ""));
-  if (language === undefined) {
-    return errorReply(404, `template '${template}' not found`);
-  }
+  const template = untagged(fields.text("templateID"));
+  if (template === "") throw new Refusal("invalid_argument", "templateID is missing");
+  const language = templates.get(template) ?? "";
   const refused = unsupported(fields);
   if (refused !== undefined) return errorReply(400, refused);
   const lifetime = durationFromMs(secondsOf(fields, lifetimeSecondsDefault) * 1000);
   const env = { HOME: home, E2B_SANDBOX: "true", ...fields.map("envVars") };
   const network = networkOf(fields);
+  const metadata = fields.map("metadata");
   const spec = {
     language,
     lifetime,
     env,
-    metadata: fields.map("metadata"),
+    metadata,
     ...(network && { network }),
+    ...originOf(template),
   };
-  const sandbox = await sandboxes.createSandbox({ spec }, { parent: request.context });
+  const made = sandboxes.createSandbox({ spec }, { parent: request.context });
+  const sandbox = await made.catch((thrown: unknown) => {
+    if (!isMissing(thrown)) throw thrown;
+    return errorReply(404, `template '${template}' not found`);
+  });
+  if ("kind" in sandbox) return sandbox;
   if (fields.inside("network").flag("allowPublicTraffic")) {
     const everyPort = { sandbox: sandbox.id, port: 0, access: PortAccess.PUBLIC };
     await ports.exposePort(everyPort, { parent: request.context });
   }
   if (language !== "") contexts.prepare(sandbox.id);
   return jsonReply(201, created(sandbox, accessOf(options, request, sandbox.id)));
+}
+
+function originOf(template: string): { template?: string; snapshot?: string } {
+  if (templates.has(template)) return {};
+  return isSandboxId(template) ? { snapshot: template } : { template };
+}
+
+function isMissing(thrown: unknown): boolean {
+  if (!(thrown instanceof SylaError)) return false;
+  return thrown.code === "template_not_found" || thrown.code === "snapshot_not_found";
 }
 
 /** What is asked for and cannot be had; a sandbox that silently lacks it would be worse. */
@@ -240,20 +267,6 @@ async function connectTo(
     await extend(sandboxes, request, id, seconds);
   }
   return jsonReply(isPaused ? 201 : 200, created(found, accessOf(options, request, id)));
-}
-
-function accessOf(
-  { key, portsDomain }: ControlOptions,
-  { raw }: AdapterRequest,
-  id: string,
-): SandboxAccess {
-  // The gateway's own port, as this client reaches it.
-  const port = /:\d+$/.exec(raw.headers.host ?? "")?.[0] ?? "";
-  const envdAccessToken = sandboxToken(key, id);
-  return {
-    ...{ envdAccessToken, trafficAccessToken: trafficToken(key, id) },
-    domain: portsDomain + port,
-  };
 }
 
 async function listMetrics(

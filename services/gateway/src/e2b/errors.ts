@@ -1,7 +1,8 @@
 // How E2B tells errors: its control plane and the files of its sandboxes by `{code, message}` with the HTTP status as
 // the code, its calls as the Connect protocol does, and a sandbox that is not there by 502, which is what its SDKs take
 // for "it has timed out".
-import { type ErrorCode, type Status, SylaError, statuses, toSylaError } from "@syla/kit/error";
+import { type ErrorCode, SylaError, toSylaError } from "@syla/kit/error";
+import { type Status, statuses } from "@syla/kit/error-status";
 import { jsonReply, type WholeReply } from "../adapters.ts";
 
 /** A refusal with a status that no error of the catalogue has, or in E2B's own words. */

@@ -7,9 +7,10 @@ import {
   Sandbox_Status as Status,
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 
+import type { SandboxAccess } from "./access.ts";
 import { networkView } from "./network.ts";
 
-/** What every sandbox is made from. */
+/** What a sandbox is made from that begins empty. */
 export const TEMPLATE = "base";
 /** Of the program that serves a sandbox of E2B; its clients ask of newer ones what this one can. */
 const envdVersion = "0.6.4";
@@ -17,25 +18,28 @@ const clientID = "syla";
 const cpuCount = availableParallelism();
 const mebibyte = 1024 ** 2;
 
-/** The answer to who made a sandbox or came back to it. */
-export function created({ id }: Sandbox, access: SandboxAccess): object {
-  return { templateID: TEMPLATE, sandboxID: id, clientID, envdVersion, ...access };
+function templateOf({ template, snapshot }: Sandbox): string {
+  return template || snapshot || TEMPLATE;
 }
 
-/** How a sandbox is reached. */
-export interface SandboxAccess {
-  /** For its processes and files. */
-  readonly envdAccessToken: string;
-  /** For its ports. */
-  readonly trafficAccessToken: string;
-  /** Below which each of its ports has a name. */
-  readonly domain: string;
+/** The answer to who made a sandbox or came back to it. */
+export function created(sandbox: Sandbox, access: SandboxAccess): object {
+  const templateID = templateOf(sandbox);
+  return { templateID, sandboxID: sandbox.id, clientID, envdVersion, ...access };
 }
 
 /** One of a list. */
-export function listed({ id, status, metadata, limits, createdAt, expiresAt }: Sandbox): object {
+export function listed(sandbox: Sandbox): object {
+  const { id, status, metadata, limits, createdAt, expiresAt } = sandbox;
   return {
-    ...{ templateID: TEMPLATE, sandboxID: id, clientID, envdVersion, metadata, cpuCount },
+    ...{
+      templateID: templateOf(sandbox),
+      sandboxID: id,
+      clientID,
+      envdVersion,
+      metadata,
+      cpuCount,
+    },
     memoryMB: Math.floor(Number(limits?.memoryBytes ?? 0n) / mebibyte),
     diskSizeMB: Math.floor(Number(limits?.diskBytes ?? 0n) / mebibyte),
     startedAt: iso(createdAt),

@@ -1,0 +1,18 @@
+/* Whole trees as one stream: tree.c; everything else in the jail stopped meanwhile: hush.c. */
+#ifndef SYLA_TREE_H
+#define SYLA_TREE_H
+
+#include <stdbool.h>
+
+/* Writes what is below the roots to standard output, and a line of numbers to standard error. */
+int tree_pack(int root_count, char **roots);
+/* Makes below the roots, which are empty, what comes on standard input. */
+int tree_unpack(int root_count, char **roots);
+
+/* Stops every process but this one and PID 1 until this one exits; answers how many there were, and whether all of
+   them came to a stand. */
+int hush(bool *still);
+/* Lets all of them go on, for one that was ended before it could. */
+int wake(void);
+
+#endif
