@@ -1,6 +1,8 @@
 // Which pages may call from a browser. Closed by default: no header is sent, so a browser keeps a foreign page from
-// reading answers, and from sending JSON at all, since that takes a preflight.
+// reading answers, and from sending JSON at all, since that takes a preflight. What takes none, as a request without a
+// body, is refused here: on loopback there may be no key that a foreign page would lack.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { SylaError } from "@syla/kit/error";
 import type { FastifyInstance } from "fastify";
 
 const preflightAgeSeconds = "7200";
@@ -52,15 +54,35 @@ function isOriginAllowed(origins: readonly string[], origin: string | undefined)
   return origins.includes("*") || origins.includes(origin);
 }
 
-/** Opens every surface to the pages of the listed origins; with none listed, nothing is registered. */
+/** Opens every surface to the pages of the listed origins, and closes what changes anything to all others. */
 export function registerCors(fastify: FastifyInstance, origins: readonly string[]): void {
-  if (origins.length === 0) return;
   fastify.addHook("onRequest", (request, reply, next) => {
-    allowOrigin(origins, request.raw, reply.raw);
-    if (!isPreflight(request.raw)) return next();
-    reply.hijack();
-    reply.raw.writeHead(204).end();
+    if (origins.length > 0) allowOrigin(origins, request.raw, reply.raw);
+    if (origins.length > 0 && isPreflight(request.raw)) {
+      reply.hijack();
+      reply.raw.writeHead(204).end();
+      return;
+    }
+    next(isForeignChange(origins, request.raw) ? foreignPage(request.raw) : undefined);
   });
+}
+
+const reading: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+
+// A page of the sandboxes' own, which has no origin that it may name, is foreign, too.
+function isForeignChange(
+  origins: readonly string[],
+  { method = "GET", headers }: IncomingMessage,
+): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined || reading.has(method) || isOriginAllowed(origins, origin)) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== host;
+}
+
+function foreignPage({ headers }: IncomingMessage): SylaError {
+  const origin = (headers.origin ?? "").slice(0, 200);
+  const message = `Cannot take this from a page of ${origin}: add it to the allowed origins.`;
+  return new SylaError("origin_not_allowed", message);
 }
 
 function isPreflight({ method, headers }: IncomingMessage): boolean {

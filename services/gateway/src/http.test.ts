@@ -96,3 +96,16 @@ test("a page of a listed origin may call, one of another may not", async () => {
   assert.match(preflight.headers.get("access-control-allow-methods") ?? "", /POST/);
   assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /Content-Type/);
 });
+
+test("what a foreign page can send without asking first changes nothing", async () => {
+  const post = async (origin: string) => {
+    const answer = await fetch(`${url}/api/v1/sandboxes`, { method: "POST", headers: { origin } });
+    return (await answer.text()).includes("origin_not_allowed");
+  };
+  assert.equal(await post("https://evil.example"), true);
+  assert.equal(await post(`${url}.evil.example`), true);
+  // Of a page without an origin, as those of servers in sandboxes are.
+  assert.equal(await post("null"), true);
+  assert.equal(await post("https://app.example"), false);
+  assert.equal(await post(url), false);
+});
