@@ -1,7 +1,7 @@
 // Sets up what npm cannot: the system packages Syla stands on. Runs before `npm start` and `npm test`, so it looks
 // before it imports anything heavy, and takes some milliseconds when nothing is missing. As root it installs what is
 // missing with the system's own package manager; otherwise it prints the one line that does.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** A package manager, how it is called, and what it calls the packages. */
@@ -15,7 +15,7 @@ interface Manager {
   readonly packages: Readonly<Record<Need, string>>;
 }
 
-type Need = "bubblewrap" | "compiler" | "headers" | "python" | "browser";
+type Need = "bubblewrap" | "compiler" | "headers" | "python" | "browser" | "figures";
 
 const managers: readonly Manager[] = [
   {
@@ -30,6 +30,7 @@ const managers: readonly Manager[] = [
       headers: "libc6-dev",
       python: "python3",
       browser: "chromium",
+      figures: "python3-matplotlib",
     },
   },
   {
@@ -42,6 +43,7 @@ const managers: readonly Manager[] = [
       headers: "glibc-devel kernel-headers",
       python: "python3",
       browser: "chromium",
+      figures: "python3-matplotlib",
     },
   },
   {
@@ -54,6 +56,7 @@ const managers: readonly Manager[] = [
       headers: "musl-dev linux-headers",
       python: "python3",
       browser: "chromium",
+      figures: "py3-matplotlib",
     },
   },
   {
@@ -66,6 +69,7 @@ const managers: readonly Manager[] = [
       headers: "glibc linux-api-headers",
       python: "python",
       browser: "chromium",
+      figures: "python-matplotlib",
     },
   },
   {
@@ -78,6 +82,7 @@ const managers: readonly Manager[] = [
       headers: "glibc-devel linux-glibc-devel",
       python: "python3",
       browser: "chromium",
+      figures: "python3-matplotlib",
     },
   },
 ];
@@ -115,6 +120,19 @@ function findMissing(forTests: boolean): readonly Need[] {
 
 function findMissingBrowser(): readonly Need[] {
   return browsers.some((name) => hasProgram(name)) ? [] : ["browser"];
+}
+
+// For the system's own interpreter, whatever PATH names before it.
+function findMissingFigures(): readonly Need[] {
+  const folders = ["/usr/lib", "/usr/lib64"].filter((folder) => existsSync(folder));
+  const pythons = folders.flatMap((folder) =>
+    readdirSync(folder).flatMap((name) => (name.startsWith("python3") ? [join(folder, name)] : [])),
+  );
+  const places = pythons.flatMap((folder) => [
+    join(folder, "dist-packages/matplotlib"),
+    join(folder, "site-packages/matplotlib"),
+  ]);
+  return places.some((place) => existsSync(place)) ? [] : ["figures"];
 }
 
 async function install(manager: Manager, packages: readonly string[]): Promise<boolean> {
@@ -159,8 +177,9 @@ async function provide(find: () => readonly Need[]): Promise<boolean> {
 
 async function main(forTests: boolean): Promise<void> {
   const isComplete = await provide(() => findMissing(forTests));
-  // Not every system has a package of a browser; without one the test of a page is left out, and says so.
+  // Not every system has a package of a browser, or of matplotlib; a test that does without says so.
   if (forTests) await provide(findMissingBrowser);
+  if (forTests) await provide(findMissingFigures);
   // Without the others the platform starts and refuses to run code, saying why; the tests would fail one by one.
   if (forTests && !isComplete) process.exitCode = 1;
 }

@@ -55,7 +55,7 @@ const ETC = [
   /^localtime$/,
   /^(mime\.types|protocols|services|os-release|debian_version)$/,
   /^(java|python|php|perl|lua|ruby)[-.\d]*(-openjdk)?$/,
-  /^(fonts|gai\.conf)$/,
+  /^(fonts|gai\.conf|matplotlibrc|R)$/,
 ];
 
 const SYNTHETIC: Readonly<Record<string, string>> = {

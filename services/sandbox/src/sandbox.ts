@@ -262,11 +262,12 @@ export class Sandbox {
     this.network.close();
     // What is frozen cannot be ended on control groups of version 1.
     if (this.message.status === Status.PAUSED) await this.#freeze(false);
-    await lease.release(false).catch(() => undefined); // the pool has told the log
+    // Before its processes end: whoever hears of that asks for the reason.
     this.message.status = Status.ENDED;
     this.message.endReason = reason;
     this.message.endMessage = sentences[reason];
     this.message.endedAt = timestampFromMs(clock.now());
+    await lease.release(false).catch(() => undefined); // the pool has told the log
     await Promise.all([...this.#processes.values()].map((process) => process.ended));
     await this.#changed();
   }
