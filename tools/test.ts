@@ -21,6 +21,9 @@ const slotKinds = ["fresh", "pooled"];
 const ofEverySlotKind =
   /^tests\/(adversarial\/|e2e\/(archives|snapshots)\.)|\/src\/(jail(-walls|-neighbours)?|tree-copy)\.test\.ts$/;
 
+// What takes all that a machine has is not to be beside others.
+const floods = /^tests\/adversarial\//;
+
 // Why a test may be skipped even in CI: the host lacks something that no package can give it.
 const hostReasons: readonly RegExp[] = [
   /^no KVM/,
@@ -140,7 +143,8 @@ async function main(filters: readonly string[]): Promise<void> {
     (file) => filters.length === 0 || filters.some((filter) => file.includes(filter)),
   );
   const unit = chosen.filter((file) => !file.startsWith("tests/"));
-  const endToEnd = chosen.filter((file) => file.startsWith("tests/"));
+  const endToEnd = chosen.filter((file) => file.startsWith("tests/") && !floods.test(file));
+  const adversarial = chosen.filter((file) => floods.test(file));
   const mark = `SYLA_TEST_RUN=${randomUUID()}`;
   process.env["SYLA_TEST_RUN"] = mark.slice(mark.indexOf("=") + 1);
   const stopped = new AbortController();
@@ -149,16 +153,18 @@ async function main(filters: readonly string[]): Promise<void> {
 
   const stopWatching = watchFiles(mark);
   const processors = availableParallelism();
+  const fewer = Math.max(1, Math.floor(processors / 2));
   const parts = [
     await runFiles(unit, processors, signal),
-    // Each starts a platform of its own, so fewer of them at a time.
-    await runFiles(endToEnd, Math.max(1, Math.floor(processors / 2)), signal),
+    // Each starts a platform of its own, and most of its time is waiting.
+    await runFiles(endToEnd, processors, signal),
+    await runFiles(adversarial, fewer, signal),
   ];
   const again = chosen.filter((file) => ofEverySlotKind.test(file));
   for (const kind of signal.aborted ? [] : slotKinds) {
     process.env["SYLA_TEST_SLOTS"] = kind;
     console.log(`Once more with ${kind} jails:`);
-    parts.push(await runFiles(again, Math.max(1, Math.floor(processors / 2)), signal));
+    parts.push(await runFiles(again, fewer, signal));
   }
   stopWatching();
   const left = await endLeftovers(mark);
