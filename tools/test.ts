@@ -18,8 +18,10 @@ const leftoverGraceMs = 3000;
 // What is promised of jails is promised of every kind (SYLA_TEST_SLOTS): these run once more for each of the kinds that
 // are not a platform's default.
 const slotKinds = ["fresh", "pooled"];
-const ofEverySlotKind =
-  /^tests\/(adversarial\/|e2e\/(archives|snapshots)\.)|\/src\/(jail(-walls|-neighbours)?|tree-copy)\.test\.ts$/;
+const ofEverySlotKind = [
+  /^tests\/(adversarial\/|e2e\/(archives|snapshots)\.)/,
+  /^services\/sandbox\/src\/(jail\/(jail|walls|neighbours)|copies\/tree-copy)\.test\.ts$/,
+];
 
 // What takes all that a machine has is not to be beside others.
 const floods = /^tests\/adversarial\//;
@@ -160,7 +162,7 @@ async function main(filters: readonly string[]): Promise<void> {
     await runFiles(endToEnd, processors, signal),
     await runFiles(adversarial, fewer, signal),
   ];
-  const again = chosen.filter((file) => ofEverySlotKind.test(file));
+  const again = chosen.filter((file) => ofEverySlotKind.some((kind) => kind.test(file)));
   for (const kind of signal.aborted ? [] : slotKinds) {
     process.env["SYLA_TEST_SLOTS"] = kind;
     console.log(`Once more with ${kind} jails:`);

@@ -20,7 +20,7 @@ function findCommands(files: readonly SourceFile[]): readonly string[] {
   return files
     .filter(({ path }) => path.startsWith("cli/src/") && !path.endsWith(".test.ts"))
     .flatMap(({ path, text }) => {
-      const own = /^cli\/src\/(?:commands\/)?([\w-]+)\.ts$/.exec(path)?.[1];
+      const own = /^cli\/src\/(?:[\w-]+\/)?([\w-]+)\.ts$/.exec(path)?.[1];
       const table = [...text.matchAll(/^\s*(?:case )?"?([\w-]+)"?[:,]/gm)].map(
         ([, name = ""]) => name,
       );

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type FakePlatform, startFakePlatform } from "@syla/sdk/fake-platform";
-import { freshFolder, start, syla } from "./terminal-fixture.ts";
+import { freshFolder, start, syla } from "./terminal/fixture.ts";
 
 let platform: FakePlatform;
 let env: Record<string, string>;

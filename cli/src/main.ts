@@ -23,7 +23,7 @@ const commands: Entries = {
   get: { about: "one execution", load: async () => (await import("./get.ts")).get },
   repl: {
     about: "an interpreter that remembers, in a jail",
-    load: async () => (await import("./repl.ts")).repl,
+    load: async () => (await import("./repl/repl.ts")).repl,
   },
   shell: {
     about: "a terminal in a sandbox",
@@ -31,15 +31,15 @@ const commands: Entries = {
   },
   sandbox: {
     about: "sandboxes that stay: make, use and end them",
-    load: async () => (await import("./sandbox.ts")).sandbox,
+    load: async () => (await import("./sandbox/sandbox.ts")).sandbox,
   },
   mcp: {
     about: "the tools for language models, on standard input and output",
-    load: async () => (await import("./mcp.ts")).mcp,
+    load: async () => (await import("./mcp/mcp.ts")).mcp,
   },
   template: {
     about: "what sandboxes can begin with: declare and build it",
-    load: async () => (await import("./template.ts")).template,
+    load: async () => (await import("./template/template.ts")).template,
   },
   cancel: { about: "end an execution", load: async () => (await import("./cancel.ts")).cancel },
 };

@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { startFakePlatform } from "@syla/sdk/fake-platform";
 import { startEmbedded } from "./embedded.ts";
 import { findInData, findToken } from "./platform.ts";
-import { freshFolder } from "./terminal-fixture.ts";
+import { freshFolder } from "./terminal/fixture.ts";
 
 function dataFolder(entry: unknown): string {
   const folder = freshFolder();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Execution_Status } from "@syla/contract/syla/execution/v1/execution";
 import { type FakeBody, type FakePlatform, startFakePlatform } from "@syla/sdk/fake-platform";
-import { freshFolder, start, syla } from "./terminal-fixture.ts";
+import { freshFolder, start, syla } from "./terminal/fixture.ts";
 
 const { FAILED } = Execution_Status;
 

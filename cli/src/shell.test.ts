@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type FakePlatform, startFakePlatform } from "@syla/sdk/fake-platform";
-import { start, startOnTerminal, syla } from "./terminal-fixture.ts";
+import { start, startOnTerminal, syla } from "./terminal/fixture.ts";
 
 let platform: FakePlatform;
 let env: Record<string, string>;

@@ -9,11 +9,11 @@ import { type Interrupt, interruptible } from "./interrupt.ts";
 import { note } from "./output.ts";
 import { connect, connectRunning } from "./platform.ts";
 import { printable } from "./render.ts";
-import { givenFlag, readSandboxSpec, sandboxFlags } from "./sandbox-spec.ts";
-import { attachedLifetimeMs } from "./sandbox-stay.ts";
-import { runInSandbox, tellEnd, type Visit } from "./sandbox-streams.ts";
+import { givenFlag, readSandboxSpec, sandboxFlags } from "./sandbox/spec.ts";
+import { attachedLifetimeMs } from "./sandbox/stay.ts";
+import { runInSandbox, tellEnd, type Visit } from "./sandbox/streams.ts";
 import { parseCount, formatSpan } from "./size.ts";
-import { giveTerminal, isTerminal, terminalSize } from "./terminal.ts";
+import { giveTerminal, isTerminal, terminalSize } from "./terminal/terminal.ts";
 
 const flags = {
   ...sandboxFlags,

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { freshFolder, syla } from "../../cli/src/terminal-fixture.ts";
+import { freshFolder, syla } from "../../cli/src/terminal/fixture.ts";
 import { list, post } from "../api.ts";
 import { connectHttp, connectStdio, textOf, use, useWell } from "../mcp-sdk.ts";
 import { getSandbox } from "../sandbox-api.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { startOnTerminal, syla } from "../../cli/src/terminal-fixture.ts";
+import { startOnTerminal, syla } from "../../cli/src/terminal/fixture.ts";
 import { sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();

@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freshFolder, start, startOnTerminal, syla } from "../../cli/src/terminal-fixture.ts";
+import { freshFolder, start, startOnTerminal, syla } from "../../cli/src/terminal/fixture.ts";
 import { getSandbox, killSandbox, makeSandbox, type Sandbox, shell } from "../sandbox-api.ts";
 import { eventually, sharedPlatform } from "./shared.ts";
 

@@ -7,19 +7,19 @@ import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { COMPILER_REMEDY, buildAgent } from "./agent-build.ts";
+import { COMPILER_REMEDY, buildAgent } from "./jail/agent-build.ts";
 import {
   CGROUP_REMEDY,
   type CgroupOptions,
   CgroupsUnavailableError,
   openCgroups,
-} from "./cgroup.ts";
-import { detectCgroups } from "./cgroup-detect.ts";
-import { openJail } from "./jail.ts";
-import { openSpawner } from "./jail-spawner.ts";
-import { outcomeOf } from "./jail-outcome.ts";
-import { isPrivileged, prepareRoot } from "./root.ts";
-import { seccompFilter } from "./seccomp.ts";
+} from "./cgroup/cgroup.ts";
+import { detectCgroups } from "./cgroup/detect.ts";
+import { openJail } from "./jail/jail.ts";
+import { openSpawner } from "./jail/spawner.ts";
+import { outcomeOf } from "./jail/outcome.ts";
+import { isPrivileged, prepareRoot } from "./jail/root.ts";
+import { seccompFilter } from "./seccomp/seccomp.ts";
 
 export interface Capability {
   readonly name: string;

@@ -15,17 +15,17 @@ import {
 import { present } from "@syla/kit/assert";
 import type { CallContext } from "@syla/kit/call";
 import type { Log } from "@syla/kit/log";
-import { ProgramBuild } from "./build.ts";
-import type { BuildCache } from "./build-cache.ts";
+import { ProgramBuild } from "./build/build.ts";
+import type { BuildCache } from "./build/cache.ts";
 import type { SandboxConfig } from "./config.ts";
 import { EventQueue } from "./event-queue.ts";
-import type { JailFile } from "./frames.ts";
-import type { Jail, StepEnd } from "./jail.ts";
-import { type ErrorType, outcomeOf } from "./jail-outcome.ts";
-import type { JailRequest, Jails, WarmJail } from "./jails.ts";
-import type { Language } from "./languages.ts";
-import type { Lease } from "./pool.ts";
-import { signalName } from "./signals.ts";
+import type { JailFile } from "./jail/frames.ts";
+import type { Jail, StepEnd } from "./jail/jail.ts";
+import { type ErrorType, outcomeOf } from "./jail/outcome.ts";
+import type { JailRequest, Jails, WarmJail } from "./jail/jails.ts";
+import type { Language } from "./languages/languages.ts";
+import type { Lease } from "./jail/pool.ts";
+import { signalName } from "./jail/signals.ts";
 
 export interface RunnerOptions {
   readonly config: SandboxConfig;

@@ -4,8 +4,8 @@ import { RunnerService } from "@syla/contract/syla/sandbox/v1/runner";
 import { createClient } from "@syla/kit/client";
 import { createDispatcher } from "@syla/kit/dispatch";
 import { createLog } from "@syla/kit/log";
-import type { Language } from "./languages.ts";
-import { Offer } from "./offer.ts";
+import type { Language } from "./languages/languages.ts";
+import { Offer } from "./languages/offer.ts";
 import { runnerRpc } from "./runner-rpc.ts";
 
 const python: Language = {

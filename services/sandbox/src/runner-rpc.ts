@@ -10,8 +10,8 @@ import { type Implementation, implement } from "@syla/kit/dispatch";
 import { latest } from "@syla/kit/latest";
 import { probeHost } from "./host.ts";
 import type { SandboxConfig } from "./config.ts";
-import type { LanguageReport, Offer } from "./offer.ts";
-import { noIsolation, offered } from "./offered.ts";
+import type { LanguageReport, Offer } from "./languages/offer.ts";
+import { noIsolation, offered } from "./languages/offered.ts";
 import type { Runner } from "./run.ts";
 
 export interface RunnerRpcOptions {

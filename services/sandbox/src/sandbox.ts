@@ -16,15 +16,15 @@ import {
 } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { Clock } from "@syla/kit/clock";
 import { SylaError } from "@syla/kit/error";
-import { Box, type StartBox } from "./box.ts";
-import { boxStarter } from "./box-start.ts";
-import type { Channel, ChannelListener, Channels } from "./channels.ts";
-import { processLimitsOf } from "./jail-step.ts";
-import type { WarmJail } from "./jails.ts";
-import type { Lease } from "./pool.ts";
-import { SandboxProcess } from "./process.ts";
-import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
-import { type PackReport, packTree } from "./tree-copy.ts";
+import { Box, type StartBox } from "./files/box.ts";
+import { boxStarter } from "./files/box-start.ts";
+import type { Channel, ChannelListener, Channels } from "./jail/channels.ts";
+import { processLimitsOf } from "./jail/step.ts";
+import type { WarmJail } from "./jail/jails.ts";
+import type { Lease } from "./jail/pool.ts";
+import { SandboxProcess } from "./processes/process.ts";
+import { type NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
+import { type PackReport, packTree } from "./copies/tree-copy.ts";
 
 export type EndReason = "killed" | "expired" | "stopped" | "internal";
 

@@ -19,15 +19,15 @@ import type { Log } from "@syla/kit/log";
 import type { PageTokens } from "@syla/kit/page-token";
 import type { Sql } from "@syla/kit/sql";
 import type { SandboxConfig } from "./config.ts";
-import type { JailLanguage, Jails, WarmJail } from "./jails.ts";
-import type { Language } from "./language.ts";
-import type { Offer } from "./offer.ts";
-import { noIsolation, offered } from "./offered.ts";
-import type { Origin } from "./origin.ts";
-import type { Lease } from "./pool.ts";
-import { type NetworkParts, SandboxNetwork } from "./sandbox-network.ts";
+import type { JailLanguage, Jails, WarmJail } from "./jail/jails.ts";
+import type { Language } from "./languages/language.ts";
+import type { Offer } from "./languages/offer.ts";
+import { noIsolation, offered } from "./languages/offered.ts";
+import type { Origin } from "./copies/origin.ts";
+import type { Lease } from "./jail/pool.ts";
+import { type NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
 import { ended, Sandbox } from "./sandbox.ts";
-import { unpackOrigin } from "./unpack.ts";
+import { unpackOrigin } from "./copies/unpack.ts";
 import {
   filterColumns,
   parseSandbox,

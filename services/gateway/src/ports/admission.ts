@@ -9,7 +9,7 @@ import { SylaError } from "@syla/kit/error";
 import { bringsKey } from "@syla/kit/local-access";
 import { equalSecrets, type LocalKey } from "@syla/kit/local-key";
 import { NodeHeaders } from "../context.ts";
-import { trafficToken } from "../e2b/access.ts";
+import { trafficToken } from "../adapters/e2b/access.ts";
 import { ticketCookie, ticketIn } from "./cookies.ts";
 import { isSecure } from "./request-head.ts";
 import type { Target } from "./target.ts";

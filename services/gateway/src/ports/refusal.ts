@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CallContext } from "@syla/kit/call";
 import type { SylaError } from "@syla/kit/error";
 import { type AnswerRules, contextHeaders, sendAnswer, sendProblem } from "../answer.ts";
-import { closedPortReply, goneReply, isGone } from "../e2b/errors.ts";
+import { closedPortReply, goneReply, isGone } from "../adapters/e2b/errors.ts";
 import { problemHeaders } from "../problem.ts";
 import type { Target } from "./target.ts";
 
