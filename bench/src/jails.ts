@@ -44,6 +44,14 @@ export function serviceProcesses(platformPid: number): readonly number[] {
   return [platformPid, ...others.map(({ pid }) => pid)];
 }
 
+/** Those of them that jails are forked from, with the processes that started them. */
+export function zygoteProcesses(platformPid: number): readonly number[] {
+  const zygotes = new Set(
+    descendants(platformPid).flatMap((one) => (isZygote(one) ? one.pid : [])),
+  );
+  return serviceProcesses(platformPid).filter((pid) => zygotes.has(pid));
+}
+
 /** Memory that a process shares with no other, in MiB. */
 export function privateMiB(pid: number): number {
   const rollup = text(`/proc/${pid}/smaps_rollup`);

@@ -1,19 +1,24 @@
-// What runs left on the host: everything that the tests look for, and what can only be counted: slots, and descriptors
-// and mounts of each process of the service.
+// What runs left on the host: everything that the tests look for, and what can only be counted: slots, zygotes, and
+// descriptors and mounts of the service's processes.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { groupsOf, type Host, observeHost } from "../../tests/host.ts";
-import { serviceProcesses } from "./jails.ts";
+import { serviceProcesses, zygoteProcesses } from "./jails.ts";
 import type { Platform } from "./platform.ts";
 
 /** What a platform may keep more of, having had more to do at one time: slots that nothing is in. */
 const slotSlack = 64;
 const descriptorSlack = 32;
+/** bubblewrap, PID 1 and the interpreter. */
+const processesOfZygote = 3;
 
 interface Surroundings extends Host {
   readonly slots: number;
   /** The most in any namespace of the service's. */
   readonly mountCount: number;
+  readonly zygotes: number;
+  /** Those of what lasts as long as the platform, and of the zygote that has the most. */
+  readonly descriptors: number;
   readonly paths: readonly string[];
 }
 
@@ -23,27 +28,30 @@ export async function lookAround(platform: Platform): Promise<Surroundings> {
   const slots = new Set(groupsOf(platform.pid).flatMap((path) => /slot-\d+$/.exec(path) ?? []));
   const service = serviceProcesses(platform.pid);
   const mounts = service.map((pid) => lineCount(`/proc/${pid}/mountinfo`));
-  const descriptors = service.map((pid) => descriptorsOf(pid).length);
+  const zygotes = zygoteProcesses(platform.pid);
+  const lasting = service.filter((pid) => !zygotes.includes(pid)).map(descriptorCount);
   return {
     ...host,
     slots: slots.size - host.waiting,
     mountCount: Math.max(...mounts),
-    descriptors: descriptors.reduce((sum, count) => sum + count, 0) - host.waiting,
+    descriptors:
+      lasting.reduce((sum, count) => sum + count, Math.max(0, ...zygotes.map(descriptorCount))) -
+      host.waiting,
+    zygotes: zygotes.length,
     paths: pathsIn(platform.data),
   };
 }
 
 /** What a process has open but files of slots, which are kept with their slots. */
-function descriptorsOf(pid: number): string[] {
+function descriptorCount(pid: number): number {
   const folder = `/proc/${pid}/fd`;
-  return readdirSync(folder).flatMap((name) => {
+  return readdirSync(folder).filter((name) => {
     try {
-      const target = readlinkSync(join(folder, name));
-      return /\/slot-\d+\//.test(target) ? [] : [target];
+      return !/\/slot-\d+\//.test(readlinkSync(join(folder, name)));
     } catch {
-      return []; // closed meanwhile
+      return false; // closed meanwhile
     }
-  });
+  }).length;
 }
 
 const lineCount = (path: string): number => readFileSync(path, "utf8").split("\n").length - 1;
@@ -81,6 +89,8 @@ export function leftBehind(before: Surroundings, after: Surroundings): readonly 
   grown("jails that do not wait", before.jails, after.jails, 0);
   grown("mounts of the service", before.mountCount, after.mountCount, 0);
   grown("slots", before.slots, after.slots, slotSlack);
+  // One that was replaced goes with the last jail that is a fork of it, which may still wait for its program.
+  grown("zygotes", before.zygotes, after.zygotes, after.waiting * processesOfZygote);
   grown("descriptors", before.descriptors, after.descriptors, descriptorSlack);
   if (before.files !== after.files) found.push("the agent's or the root's files changed");
   return found;
