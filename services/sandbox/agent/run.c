@@ -49,6 +49,7 @@ static struct {
   uint64_t wall_us, rss_kib;
 } result;
 static struct rusage before;
+static uint64_t patient_until_us; /* 0: what there is to say is said at once */
 static uint64_t held_us; /* CPU time of the main process that is not its program's */
 static int stdin_fd = -1;
 
@@ -75,6 +76,21 @@ void run_stdin(const uint8_t *bytes, size_t length) {
     bytes += n;
     length -= (size_t)n;
   }
+}
+
+/* Each message wakes the host, and a short run has few others. So it is not told at once that a
+   program has started, and half a line waits for its rest: print() writes what it is given and the
+   end of the line apart. */
+enum { STARTED_PATIENCE_US = 5000, LINE_PATIENCE_US = 200, HALF_LINE_MAX = 1024 };
+
+static void be_patient(uint64_t us) {
+  uint64_t until = now_us() + us;
+  if (out_pending() == 0 || until < patient_until_us) patient_until_us = until;
+}
+
+static bool patient(void) {
+  if (state != RUNNING || now_us() >= patient_until_us) patient_until_us = 0;
+  return patient_until_us != 0;
 }
 
 /* ---- starting ---- */
@@ -128,8 +144,8 @@ static void started(const struct request *q) {
   streams[0].left = q->stdout_max;
   streams[1].left = q->stderr_max;
   state = RUNNING;
+  be_patient(STARTED_PATIENCE_US);
   out_frame(FRAME_STARTED, process, NULL);
-  out_flush();
 }
 
 static void begin(struct request *q) {
@@ -215,7 +231,7 @@ static void end_everything(void) {
   struct rusage used;
   kill(-1, SIGKILL);
   for (;;) {
-    pid_t pid = wait4(-1, &status, 0, &used);
+    pid_t pid = wait4(-1, &status, __WALL, &used);
     if (pid > 0) reap_one(pid, status, &used);
     else if (errno == ECHILD) break;
   }
@@ -226,9 +242,13 @@ static void reap_without_waiting(void) {
   int status;
   struct rusage used;
   pid_t pid;
-  while ((pid = wait4(-1, &status, WNOHANG, &used)) > 0) reap_one(pid, status, &used);
+  while ((pid = wait4(-1, &status, WNOHANG | __WALL, &used)) > 0) reap_one(pid, status, &used);
   if (main_pid == 0 && state == HELD) fail("hold", "the interpreter ended");
-  if (main_pid == 0) end_everything();
+  if (main_pid != 0) return;
+  /* What the program left would be our child by now, or a child's. A kill(-1) looks at every process of
+     the host. */
+  if (pid < 0 && errno == ECHILD) state = ENDING;
+  else end_everything();
 }
 
 static void end_because(enum reason why) {
@@ -286,6 +306,9 @@ static void forward(int which) {
     return;
   }
   size_t taken = (uint64_t)n < s->left ? (size_t)n : (size_t)s->left;
+  bool half = taken > 0 && taken < HALF_LINE_MAX && out_payload()[taken - 1] != '\n';
+  if (half) be_patient(LINE_PATIENCE_US);
+  else patient_until_us = 0;
   if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, 0, process, taken);
   s->left -= taken;
   if (taken == (size_t)n) return;
@@ -325,13 +348,16 @@ static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
   bool room = state != IDLE && state != HELD && out_room() > 0;
   fds[3] = (struct pollfd){.fd = state == HELD ? hold_gate() : -1, .events = POLLIN};
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
-  if (out_pending() > 0) fds[0].events |= POLLOUT;
+  if (out_pending() > 0 && !patient()) fds[0].events |= POLLOUT;
   for (int i = 0; i < 2; i++)
     fds[1 + i] = (struct pollfd){.fd = room ? streams[i].fd : -1, .events = POLLIN};
   struct timespec left = {0, 0}, *timeout = NULL;
-  if (state == RUNNING && deadline_us != 0) {
+  uint64_t until_us = state == RUNNING ? deadline_us : 0;
+  if (patient_until_us != 0 && (until_us == 0 || patient_until_us < until_us))
+    until_us = patient_until_us;
+  if (until_us != 0) {
     uint64_t now = now_us();
-    uint64_t us = now < deadline_us ? deadline_us - now : 0;
+    uint64_t us = now < until_us ? until_us - now : 0;
     left.tv_sec = (time_t)(us / 1000000u);
     left.tv_nsec = (long)(us % 1000000u) * 1000;
     timeout = &left;
@@ -364,7 +390,7 @@ _Noreturn void serve(void) {
     if (state == RUNNING && deadline_us != 0 && now_us() >= deadline_us)
       end_because(REASON_TIMEOUT);
     if (state == ENDING && streams[0].fd < 0 && streams[1].fd < 0) report_end();
-    out_flush();
+    if (!patient()) out_flush();
     wait_for_something(fds, &open_mask);
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
     for (int i = 0; i < 2; i++)

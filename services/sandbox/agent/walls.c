@@ -11,7 +11,7 @@
  *      1000. Not bubblewrap's --unshare-user: with it, bind sources below a 0700 home directory
  *      could not be reached, and the program would be host uid 0 whenever the platform is root,
  *      which /proc/sys takes for the owner.
- *   5. Gives up every power, and installs the seccomp filter last of all. `bwrap --seccomp` would
+ *   5. Gives up every power, and completes the seccomp filter last of all. `bwrap --seccomp` would
  *      come before 1 to 4, so the filter would have to allow mount and unshare to everybody.
  */
 #include "agent.h"
@@ -122,6 +122,13 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes) {
   if (umount2(EMPTY_DIRECTORY, MNT_DETACH) != 0) fail("disk", "detach the staging mount");
 }
 
+/* A bind says by itself what it was put on; to ask before would be to look each of them up twice. */
+static void cover(const char *path) {
+  if (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT) return;
+  if (errno != ENOTDIR) fail("mount", path);
+  bind_over(EMPTY_DIRECTORY, path);
+}
+
 /* Of /proc/sys/user, as it is below its cover: what it shows is the reader's own user namespace. */
 static int settings = -1;
 
@@ -133,11 +140,8 @@ void cover_proc(void) {
   make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
   bind_over("/proc/fs", "/proc/fs");
   make_read_only("/proc/fs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
-  for (size_t i = 0; i < sizeof COVERED / sizeof *COVERED; i++) {
-    struct stat about;
-    if (lstat(COVERED[i], &about) != 0) continue;
-    bind_over(S_ISDIR(about.st_mode) ? EMPTY_DIRECTORY : "/dev/null", COVERED[i]);
-  }
+  if (access("/dev/null", F_OK) != 0) fail("mount", "no cover");
+  for (size_t i = 0; i < sizeof COVERED / sizeof *COVERED; i++) cover(COVERED[i]);
 }
 
 void write_file(const char *path, const char *text) {
@@ -267,29 +271,33 @@ void forbid_core_dumps(void) {
     fail("limits", "core dumps");
 }
 
-/* Kept for all jails that a zygote forks. */
+/* The filter's two layers, one after the other; the second is kept for all jails that a zygote forks. */
 static uint8_t filter[PAYLOAD_BYTES_MAX];
-static size_t filter_length;
+static size_t first_length, filter_length;
 
-/* Fail closed: the first frame is a filter, or there is no jail. */
+static void filter_install(size_t from, size_t to) {
+  struct sock_fprog program = {
+      .len = (unsigned short)((to - from) / sizeof(struct sock_filter)),
+      .filter = (struct sock_filter *)(void *)(filter + from),
+  };
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+    fail("seccomp", "the kernel refused the filter");
+}
+
+/* Puts on the first layer. Fail closed: the first frame is a filter, or there is no jail. */
 void filter_wait(void) {
   struct frame frame;
   in_wait_frame(&frame);
   errno = EPROTO;
-  if (frame.type != FRAME_SETUP || frame.length == 0 ||
-      frame.length % sizeof(struct sock_filter) != 0)
+  struct reader r = {.at = frame.payload, .left = frame.length};
+  size_t first = frame.type == FRAME_SETUP ? read_u32(&r) : 0;
+  if (first == 0 || first >= r.left || first % sizeof(struct sock_filter) != 0 ||
+      r.left % sizeof(struct sock_filter) != 0)
     fail("seccomp", "the first frame is not a filter");
-  memcpy(filter, frame.payload, frame.length);
-  filter_length = frame.length;
-}
-
-static void filter_install(void) {
-  struct sock_fprog program = {
-      .len = (unsigned short)(filter_length / sizeof(struct sock_filter)),
-      .filter = (struct sock_filter *)(void *)filter,
-  };
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
-    fail("seccomp", "the kernel refused the filter");
+  memcpy(filter, r.at, r.left);
+  first_length = first;
+  filter_length = r.left;
+  filter_install(0, first_length);
 }
 
 /* From PR_SET_DUMPABLE on, /proc/1 belongs to nobody inside, and no one of our uid can trace us. */
@@ -298,7 +306,7 @@ _Noreturn void serve_filtered(void) {
   fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC);
   files_open();
   if (filter_length == 0) filter_wait();
-  filter_install();
+  filter_install(first_length, filter_length);
   serve();
 }
 

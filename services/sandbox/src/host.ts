@@ -36,6 +36,7 @@ type Finding = Omit<Capability, "name" | "required">;
 const run = promisify(execFile);
 const PROBE_MS_MAX = 10_000;
 const MIB = 1024 * 1024;
+const PROBE_LIMITS = { memoryBytes: 64 * MIB, pids: 16 };
 
 /** How programs are to be limited on this host; see openCgroups(). */
 export type ProbeOptions = Pick<CgroupOptions, "limits">;
@@ -89,7 +90,7 @@ const probeCgroups = async ({ limits }: ProbeOptions): Promise<Finding> => {
   if (limits === "rlimit") return { ok: true, detail: "not used, as configured (weaker)" };
   const cgroups = await openCgroups();
   try {
-    const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
+    const slot = cgroups.acquire(PROBE_LIMITS);
     await slot.release();
   } finally {
     await cgroups.close();
@@ -121,7 +122,8 @@ const probeJail = async (options: ProbeOptions): Promise<Finding> => {
     closes.unshift(cgroups.close);
     const spawner = await openSpawner({ agentPath });
     closes.unshift(() => spawner.close());
-    const slot = cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
+    const slot = cgroups.acquire(PROBE_LIMITS);
+    slot.begin(PROBE_LIMITS);
     const disk = { diskBytes: MIB, diskInodes: 100 };
     const jail = openJail({ root, spawner, slot, filter: seccompFilter(), ...disk });
     closes.unshift(() => jail.close());

@@ -59,7 +59,10 @@ export interface CgroupSlot {
   /** Unique among the slots in use; the jail's host uid is made from it. */
   readonly index: number;
   readonly limits: CgroupLimits;
-  /** Gives a slot whose jail was made in advance the limits of its run, and counts from here. Throws when it cannot. */
+  /**
+   * Gives a slot, whose jail may have been made long before, the limits of its run. usage() counts from here, and tells
+   * nothing before. Throws when it cannot.
+   */
   readonly begin: (limits: CgroupLimits) => void;
   /** Whether memory and pids must be limited by rlimits, there being no cgroup. */
   readonly rlimits: boolean;
@@ -68,6 +71,8 @@ export interface CgroupSlot {
   /** Of usage() the one number that is asked for while a program runs. */
   readonly cpuUs: () => number;
   readonly now: () => CgroupNow;
+  /** Of now() what is charged to it. */
+  readonly chargedBytes: () => number;
   /** Stops all of it where it is, or lets it go on; undefined where that cannot be done. */
   readonly freeze: ((frozen: boolean) => Promise<void>) | undefined;
   readonly kill: () => void;
@@ -263,6 +268,7 @@ const noGroup = (): Group => ({
   empty: () => true,
   cpuUs: () => 0,
   now: () => ({ memoryBytes: 0, pids: 0 }),
+  chargedBytes: () => 0,
   freeze: undefined,
   kill: () => {},
   reset: () => true,
@@ -288,7 +294,7 @@ const slotOf = ({ index, group, limits, rlimits, release }: SlotOptions): Cgroup
       return current;
     },
     begin: (next) => {
-      group.limit(next);
+      if (next !== current) group.limit(next);
       group.begin();
       current = next;
     },
@@ -297,6 +303,7 @@ const slotOf = ({ index, group, limits, rlimits, release }: SlotOptions): Cgroup
     usage: group.usage,
     cpuUs: group.cpuUs,
     now: group.now,
+    chargedBytes: group.chargedBytes,
     freeze: group.freeze,
     kill: group.kill,
     release,
@@ -340,9 +347,7 @@ const stockOf = (open: (index: number) => Group) => {
       const known = free.pop();
       const index = known?.index ?? unopened.pop() ?? made++;
       try {
-        const slot = limited(known ?? make(index), limits);
-        slot.group.begin();
-        return slot;
+        return limited(known ?? make(index), limits);
       } catch (error) {
         if (index < SLOTS_MAX) unopened.push(index);
         else made -= 1;

@@ -54,6 +54,8 @@ export interface Group {
   /** Whether no process is in it, not even one that is dead but not yet reaped. */
   readonly empty: () => boolean;
   readonly now: () => CgroupNow;
+  /** Of now() what is charged to it. */
+  readonly chargedBytes: () => number;
   /** Stops all of it where it is, or lets it go on; undefined where that cannot be done. */
   readonly freeze: ((frozen: boolean) => Promise<void>) | undefined;
   /** SIGKILL to all of it. */
@@ -151,7 +153,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     oomKills: valueOf(read(held.oom), "oom_kill"),
     pidsMaxHits: valueOf(read(held.pids), "max"),
   });
-  let base = counters();
+  let base = { cpuUs: 0, oomKills: 0, pidsMaxHits: 0 };
   let current = "";
   let removed = false;
   const unique = [...new Set(directories.values())];
@@ -188,6 +190,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
       memoryBytes: Number(read(held.charged)),
       pids: Number(read(held.tasks)),
     }),
+    chargedBytes: () => Number(read(held.charged)),
     freeze: freezer === undefined ? undefined : (frozen) => freezeGroup(freezer, frozen),
     kill: () => killAll(memory),
     reset: () => Number(read(held.charged)) <= LEFT_BYTES_MAX,
@@ -273,6 +276,7 @@ export const openGroupV2 = (directory: string, admitted?: number): Group => {
       memoryBytes: Number(read("memory.current")),
       pids: Number(read("pids.current")),
     }),
+    chargedBytes: () => Number(read("memory.current")),
     freeze: (frozen) => freezeGroup(directory, frozen),
     kill: () => {
       if (!existsSync(join(directory, "cgroup.kill"))) return killAll(directory); // before 5.14

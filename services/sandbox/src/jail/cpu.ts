@@ -12,13 +12,15 @@ export interface CpuWatchOptions {
   readonly exceeded: () => void;
 }
 
+/** Asked once: it reads files, and what watches a program is started for every run. */
+const CORES = availableParallelism();
 /** Not sooner again than this, for a program that creeps up on its limit. */
 const LOOK_MS_MIN = 5;
 
 export const watchCpu = (options: CpuWatchOptions): { stop: () => void } => {
   const { slot, cpuMs, exceeded } = options;
   if (cpuMs === undefined || slot.rlimits) return { stop: () => {} };
-  const cores = Math.min(slot.limits.cpus ?? Infinity, availableParallelism());
+  const cores = Math.min(slot.limits.cpus ?? Infinity, CORES);
   const baseUs = slot.cpuUs();
   let timer: NodeJS.Timeout;
   const look = (): void => {

@@ -86,6 +86,7 @@ export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixt
     const limits = { memoryBytes: 256 * MIB, pids: 64, ...wanted.cgroup };
     const { diskBytes = 16 * MIB, diskInodes = 1000 } = wanted;
     const slot = cgroups.acquire(limits);
+    slot.begin(limits);
     const jail = openJail({ root, spawner, slot, filter, zygote, diskBytes, diskInodes });
     for (const file of wanted.files ?? []) jail.writeFile(file);
     return jail;

@@ -4,6 +4,8 @@
  * code, so the parser believes nothing: whatever does not fit throws, and the caller ends the jail.
  */
 
+import type { SeccompFilter } from "../seccomp/seccomp.ts";
+
 const PAYLOAD_BYTES_MAX = 65_536;
 /** argv and env together, and their lengths, as the agent's buffer holds them. */
 const EXEC_BYTES_MAX = 1024 * 1024;
@@ -90,7 +92,8 @@ export const pieces = (type: number, data: Uint8Array, process = 0): Uint8Array[
 };
 
 /** First of all: the seccomp filter under which the agent and the program live. */
-export const setupFrame = (filter: Uint8Array): Uint8Array[] => frame(TO_AGENT.setup, filter);
+export const setupFrame = ({ first, second }: SeccompFilter): Uint8Array[] =>
+  frame(TO_AGENT.setup, Buffer.concat([u32(first.length), first, second]));
 
 export interface JailFile {
   /** Relative to /work, without `.` or `..`. */

@@ -432,7 +432,8 @@ const runInstead = async (script: string, wallMs = 5_000) => {
   };
   const slot = jails.cgroups.acquire({ memoryBytes: 64 * MIB, pids: 16 });
   const disk = { diskBytes: MIB, diskInodes: 10 };
-  const jail = openJail({ root, slot, spawner: jails.spawner, filter: Buffer.alloc(8), ...disk });
+  const filter = { first: Buffer.alloc(8), second: Buffer.alloc(8) };
+  const jail = openJail({ root, slot, spawner: jails.spawner, filter, ...disk });
   const result = await runIn(jail, ["/bin/true"], { limits: { wallMs } });
   await jail.close();
   return result;

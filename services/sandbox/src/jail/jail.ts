@@ -8,6 +8,7 @@
  * inside (../agent) enforces wall time and output; this side watches what an agent could be kept
  * from watching, and believes the agent nothing that does not parse.
  */
+import type { SeccompFilter } from "../seccomp/seccomp.ts";
 import { Channels } from "./channels.ts";
 import { type Artifact, Collection } from "./artifacts.ts";
 import { watchCpu } from "./cpu.ts";
@@ -44,7 +45,7 @@ export interface JailOptions {
   readonly spawner: Spawner;
   readonly slot: CgroupSlot;
   /** The seccomp filter, as seccompFilter() makes it. */
-  readonly filter: Uint8Array;
+  readonly filter: SeccompFilter;
   /** The disk is memory: what is on it counts towards the slot's memory limit too. */
   readonly diskBytes: number;
   readonly diskInodes: number;
@@ -249,9 +250,12 @@ export class Jail {
   #send(frames: readonly Uint8Array[]): void {
     const { socket } = this.#process;
     if (socket.destroyed) return;
-    socket.cork();
+    // A program follows its files at once, and both wake the agent once.
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      queueMicrotask(() => socket.uncork());
+    }
     for (const bytes of frames) socket.write(bytes);
-    socket.uncork();
   }
 
   #listen(): void {

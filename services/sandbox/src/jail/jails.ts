@@ -1,5 +1,6 @@
 // Jails for runs: from the pool where one waits, else from a zygote, else opened by bubblewrap. All three have the same
 // walls; what differs is what was done before the request came.
+import type { SeccompFilter } from "../seccomp/seccomp.ts";
 import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
 import type { CgroupLimits, Cgroups, CgroupSlot } from "../cgroup/cgroup.ts";
@@ -18,7 +19,7 @@ export interface JailsOptions {
   readonly cgroups: Cgroups;
   readonly root: JailRoot;
   readonly spawner: Spawner;
-  readonly filter: Uint8Array;
+  readonly filter: SeccompFilter;
   readonly metrics: Metrics;
   readonly log: Log;
 }
@@ -117,7 +118,10 @@ export class Jails {
     const { kind, label } = this.#shelf(request);
     const wanted = { ...request, spec: plainSpec(request.language.binds) };
     const open = (): WarmJail => this.#open(wanted, "none");
-    return this.#pool.take(`${kind} fresh`, label, { open, openInAdvance: () => undefined });
+    const maker = { open, openInAdvance: () => undefined };
+    const lease = this.#pool.take(`${kind} fresh`, label, maker);
+    lease.slot.slot.begin(request.limits);
+    return lease;
   }
 
   /** Resolves when jails can be made: at once, but for the moment in which the spawner is started again. */
@@ -219,7 +223,7 @@ export class Jails {
         return jail.alive;
       },
       get memoryBytes() {
-        return slot.usage().memoryPeakBytes;
+        return slot.chargedBytes();
       },
       close: () => jail.close(),
     };

@@ -56,6 +56,8 @@ interface Waiting<Slot> {
   readonly slot: Slot;
   readonly sinceMs: number;
   ready: boolean;
+  /** What it took when it became ready. */
+  bytes: number;
 }
 
 interface Shelf<Slot> {
@@ -207,7 +209,7 @@ export class Pool<Slot extends PoolSlot> {
   async #release(shelf: Shelf<Slot>, slot: Slot, clean: boolean): Promise<void> {
     shelf.inUse -= 1;
     if (clean && slot.alive && !this.#closed && shelf.waiting.length < this.#target(shelf)) {
-      this.#put(shelf, { slot, sinceMs: performance.now(), ready: true });
+      this.#put(shelf, { slot, sinceMs: performance.now(), ready: true, bytes: slot.memoryBytes });
       return;
     }
     try {
@@ -219,12 +221,12 @@ export class Pool<Slot extends PoolSlot> {
 
   #put(shelf: Shelf<Slot>, one: Waiting<Slot>): void {
     shelf.waiting.push(one);
-    if (one.ready) this.#waitingBytes += one.slot.memoryBytes;
+    this.#waitingBytes += one.bytes;
     this.#look(this.#options.config.poolTtlMs);
   }
 
   #forgetBytes(one: Waiting<Slot>): void {
-    if (one.ready) this.#waitingBytes -= one.slot.memoryBytes;
+    this.#waitingBytes -= one.bytes;
   }
 
   #total(): number {
@@ -296,14 +298,17 @@ export class Pool<Slot extends PoolSlot> {
   }
 
   #await(shelf: Shelf<Slot>, slot: Slot, begin: number): void {
-    const one: Waiting<Slot> = { slot, sinceMs: begin, ready: false };
+    const one: Waiting<Slot> = { slot, sinceMs: begin, ready: false, bytes: 0 };
     this.#put(shelf, one);
     slot.ready.then(
       () => {
         shelf.failures = 0;
         this.#refillSeconds.observe({ kind: shelf.label }, (performance.now() - begin) / 1000);
         one.ready = true;
-        if (shelf.waiting.includes(one)) this.#waitingBytes += slot.memoryBytes;
+        if (shelf.waiting.includes(one)) {
+          one.bytes = slot.memoryBytes;
+          this.#waitingBytes += one.bytes;
+        }
         this.refill();
       },
       (error: unknown) => {

@@ -2,6 +2,7 @@
  * A process that forks jails instead of bubblewrap opening each (see ../agent/zygote.c): the same
  * walls at a third of the cost, and with an interpreter in it one that is started already.
  */
+import type { SeccompFilter } from "../seccomp/seccomp.ts";
 import type { SpawnedProcess, Spawner } from "./spawner.ts";
 import { createFrameParser, setupFrame } from "./frames.ts";
 import { type JailRoot, UID_BASE, type ZygoteProgram } from "./root.ts";
@@ -10,8 +11,8 @@ import type { Bind } from "../languages/language.ts";
 export interface ZygoteOptions {
   readonly root: JailRoot;
   readonly spawner: Spawner;
-  /** The seccomp filter of the jails; the zygote itself lives by its lack of powers. */
-  readonly filter: Uint8Array;
+  /** Of the jails; the zygote has the first layer of it. */
+  readonly filter: SeccompFilter;
   readonly binds: readonly Bind[];
   /** Its control group, for the spawner. */
   readonly launchArguments?: readonly string[] | undefined;

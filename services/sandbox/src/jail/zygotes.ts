@@ -1,6 +1,7 @@
 // The zygotes of a platform: one for each kind of jail that is asked for, started at the first request for it,
 // replaced when it ends, and from time to time anyway: what its forks share, such as the hashes of strings that it
 // knew, is not to be shared for ever.
+import type { SeccompFilter } from "../seccomp/seccomp.ts";
 import type { Log } from "@syla/kit/log";
 import type { Cgroups } from "../cgroup/cgroup.ts";
 import type { Spawner } from "./spawner.ts";
@@ -12,7 +13,7 @@ export interface ZygotesOptions {
   readonly cgroups: Pick<Cgroups, "zygoteArguments">;
   readonly root: JailRoot;
   readonly spawner: Spawner;
-  readonly filter: Uint8Array;
+  readonly filter: SeccompFilter;
   readonly log: Log;
 }
 

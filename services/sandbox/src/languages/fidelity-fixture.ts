@@ -88,6 +88,7 @@ async function openFidelity(): Promise<Fidelity> {
     const held = way === "started" ? heldOf(language, limits) : undefined;
     const { binds } = language;
     const slot = cgroups.acquire(limits);
+    slot.begin(limits);
     const jail = openJail({ root, spawner, slot, filter, zygote, binds, held, ...disk });
     try {
       await jail.ready;

@@ -28,24 +28,24 @@ process.nextTick(() => console.log("tick")); Promise.resolve().then(() => consol
 console.log("main");`),
   "an error": main("function f() { throw new Error('esm') }\nf()"),
   "a syntax error": main("const x = ;"),
-  "a module that is not there": main("import '../nope.mjs'"),
+  "a module that is not there": main("import './nope.mjs'"),
   "an export that is not there": {
-    files: { "main.mjs": "import { y } from '../y.mjs'", "y.mjs": "export const x = 1" },
+    files: { "main.mjs": "import { y } from './y.mjs'", "y.mjs": "export const x = 1" },
   },
   "CommonJS from a module": {
     files: {
-      "main.mjs": "import d, { a } from '../c.cjs'; console.log(d, a, new Error('x').stack)",
+      "main.mjs": "import d, { a } from './c.cjs'; console.log(d, a, new Error('x').stack)",
       "c.cjs": "exports.a = 1; console.log(require.main, module.parent)",
     },
   },
   "a cycle through the main module": {
     files: {
-      "main.mjs": "import '../b.mjs'; export const a = 1; console.log('main')",
-      "b.mjs": "import * as m from '../main.mjs'; console.log(Object.keys(m))",
+      "main.mjs": "import './b.mjs'; export const a = 1; console.log('main')",
+      "b.mjs": "import * as m from './main.mjs'; console.log(Object.keys(m))",
     },
   },
   "import() from CommonJS": `import("fs").then((f) => console.log(typeof f.default.readFile));
-import("../nope.js").catch((error) => console.log(error.code, error.message))`,
+import("./nope.js").catch((error) => console.log(error.code, error.message))`,
   "a .cjs file": { files: { "main.cjs": "console.log(require.main === module); null.x" } },
   "a module by its syntax":
     "import fs from 'fs'; console.log(typeof fs, typeof require, import.meta.url)",
@@ -110,12 +110,12 @@ f({ a: 1 })`,
   "modules by their endings": {
     files: {
       "main.ts":
-        "import { y } from '../y.ts'; console.log(y, import.meta.url)\nthrow new Error('x')",
+        "import { y } from './y.ts'; console.log(y, import.meta.url)\nthrow new Error('x')",
       "y.ts": y,
     },
   },
   "an import without an ending": {
-    files: { "main.ts": "import { y } from '../y'; console.log(y)", "y.ts": y },
+    files: { "main.ts": "import { y } from './y'; console.log(y)", "y.ts": y },
   },
   "a .mts file": {
     files: { "main.mts": "const a: number = await 3; console.log(a)\nawait new Promise(() => {})" },

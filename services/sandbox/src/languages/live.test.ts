@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 import { discoverLanguages, findLanguage, languageForFile } from "./languages.ts";
 import type { Language } from "./languages.ts";
-import { seccompFilter } from "../seccomp/seccomp.ts";
+import { seccompProgram } from "../seccomp/seccomp.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../../../examples/languages", import.meta.url));
 const ETC = ["/etc/alternatives", "/etc/ld.so.cache", "/etc/php", "/etc/java-17-openjdk"];
@@ -71,7 +71,7 @@ async function run(language: Language, files: Files, args: readonly string[] = [
   const pipe = child.stdio[FILTER_FD];
   assert.ok(child.stdout !== null && child.stderr !== null);
   assert.ok(pipe !== null && pipe !== undefined && "end" in pipe);
-  pipe.end(seccompFilter());
+  pipe.end(seccompProgram());
   const code = new Promise<number | null>((resolve) => child.once("close", resolve));
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
   return { output, errors, code: await code };
@@ -147,7 +147,7 @@ const CASES: readonly Case[] = [
     says: "javascript takes an ES module with top-level await in a plain .js file",
     language: "javascript",
     files: {
-      "main.js": 'import { x } from "../x.mjs";\nconsole.log(await Promise.resolve(x));\n',
+      "main.js": 'import { x } from "./x.mjs";\nconsole.log(await Promise.resolve(x));\n',
       "x.mjs": "export const x = 7;",
     },
     output: "7\n",
@@ -171,7 +171,7 @@ const CASES: readonly Case[] = [
     language: "typescript",
     files: {
       "main.ts": [
-        'import { type N, n } from "../n.ts";',
+        'import { type N, n } from "./n.ts";',
         "enum Colour { Red = 3 }",
         "class Box { constructor(readonly value: N) {} }",
         "console.log(new Box(n).value + Colour.Red);",

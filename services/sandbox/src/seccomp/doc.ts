@@ -8,8 +8,8 @@ import type { Decision, Syscall, Verdict } from "./decision.ts";
 const INTRODUCTION = `# The seccomp filter, call by call
 
 Every jailed program runs under an allow-list of system calls, assembled as BPF by
-\`services/sandbox/src/seccomp/seccomp.ts\` from \`services/sandbox/src/seccomp/syscalls.ts\` and handed to
-\`bwrap --seccomp\`. This page is made from that table, and a test fails when they differ.
+\`services/sandbox/src/seccomp/seccomp.ts\` from \`services/sandbox/src/seccomp/syscalls.ts\` and put on by
+the agent, in two layers (\`layers.ts\`). This page is made from that table, and a test fails when they differ.
 
 - A call of another architecture (32-bit entry) or of x32 kills the process.
 - A number that is not in the table answers ENOSYS: what a future kernel adds is closed until it is

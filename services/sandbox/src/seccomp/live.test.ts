@@ -7,10 +7,10 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { before, test } from "node:test";
 
-import { seccompFilter } from "./seccomp.ts";
+import { seccompProgram } from "./seccomp.ts";
 
 const PYTHON = "/usr/bin/python3";
-const PROBE = fileURLToPath(new URL("seccomp/probe.py", import.meta.url));
+const PROBE = fileURLToPath(new URL("probe.py", import.meta.url));
 const FILTER_FD = 3;
 const missing = ["/usr/bin/bwrap", PYTHON].find((path) => !existsSync(path));
 const skip = missing === undefined ? false : `${missing} is not installed`;
@@ -73,7 +73,7 @@ let filtered: Map<string, string>;
 let bare: Map<string, string>;
 
 before(async () => {
-  if (skip === false) [filtered, bare] = await Promise.all([probe(seccompFilter()), probe(null)]);
+  if (skip === false) [filtered, bare] = await Promise.all([probe(seccompProgram()), probe(null)]);
 });
 
 for (const [name, error] of Object.entries(DENIED)) {
@@ -105,8 +105,8 @@ const x64Only = skip === false && process.arch !== "x64" ? "x64 only" : skip;
 test("under the filter an x32 call kills the process", { skip: x64Only }, async () => {
   const source = (number: number) =>
     `import ctypes; print(ctypes.CDLL(None).syscall(ctypes.c_long(${number})) > 0)`;
-  const x32 = await jailed(seccompFilter(), [PYTHON, "-c", source(X32_GETPID)]);
-  const x64 = await jailed(seccompFilter(), [PYTHON, "-c", source(GETPID)]);
+  const x32 = await jailed(seccompProgram(), [PYTHON, "-c", source(X32_GETPID)]);
+  const x64 = await jailed(seccompProgram(), [PYTHON, "-c", source(GETPID)]);
   assert.equal(x32.code, SIGSYS_EXIT, x32.errors);
   assert.equal(x64.output, "True\n");
 });
@@ -122,6 +122,6 @@ test("under the filter a 32-bit call kills the process", { skip: x64Only }, asyn
   ].join("\n");
   const control = await jailed(null, [PYTHON, "-c", source]);
   if (control.output !== "True\n") return t.skip("this kernel has no 32-bit entry");
-  const { code, errors } = await jailed(seccompFilter(), [PYTHON, "-c", source]);
+  const { code, errors } = await jailed(seccompProgram(), [PYTHON, "-c", source]);
   assert.equal(code, SIGSYS_EXIT, errors);
 });

@@ -6,7 +6,7 @@ import fc from "fast-check";
 
 import { decide } from "./decision.ts";
 import type { Decision, Verdict } from "./decision.ts";
-import { callsOf, returnValue, seccompFilter } from "./seccomp.ts";
+import { callsOf, returnValue, seccompProgram } from "./seccomp.ts";
 import type { Architecture } from "./seccomp.ts";
 import { SYSCALLS } from "./syscalls.ts";
 
@@ -71,14 +71,14 @@ function check(arch: Architecture, name: string, args: readonly bigint[], expect
   const number = SYSCALLS.find((call) => call.name === name)?.[arch];
   if (number === null) return;
   assert.ok(number !== undefined, `${name} is in the table`);
-  const { value } = interpret(seccompFilter({ arch }), { audit: AUDIT[arch], number, args });
+  const { value } = interpret(seccompProgram({ arch }), { audit: AUDIT[arch], number, args });
   assert.equal(value, returnValue(expected), `${arch} ${name}(${args.join(", ")})`);
 }
 
 for (const arch of ARCHITECTURES) {
-  const filter = seccompFilter({ arch });
+  const filter = seccompProgram({ arch });
 
-  test(`seccompFilter(${arch}) gives every call the verdict that the table says`, () => {
+  test(`seccompProgram(${arch}) gives every call the verdict that the table says`, () => {
     for (const [number, { name, decision }] of callsOf(arch)) {
       const argument = fc.constantFrom(...edges(decision));
       const argumentLists = fc.array(argument, { minLength: 6, maxLength: 6 });
@@ -92,7 +92,7 @@ for (const arch of ARCHITECTURES) {
     }
   });
 
-  test(`seccompFilter(${arch}) allows no number outside the table`, () => {
+  test(`seccompProgram(${arch}) allows no number outside the table`, () => {
     const known = callsOf(arch);
     const refuse = (number: number) => {
       const { value } = interpret(filter, { audit: AUDIT[arch], number });
@@ -104,7 +104,7 @@ for (const arch of ARCHITECTURES) {
     fc.assert(fc.property(outside, refuse), { numRuns: 20_000 });
   });
 
-  test(`seccompFilter(${arch}) kills calls of every other architecture`, () => {
+  test(`seccompProgram(${arch}) kills calls of every other architecture`, () => {
     const foreign = fc
       .integer({ min: 0, max: 0xffff_ffff })
       .filter((audit) => audit !== AUDIT[arch]);
@@ -116,7 +116,7 @@ for (const arch of ARCHITECTURES) {
     );
   });
 
-  test(`seccompFilter(${arch}) reads arguments only where they decide, within 16 steps`, () => {
+  test(`seccompProgram(${arch}) reads arguments only where they decide, within 16 steps`, () => {
     // The kernel remembers "always allowed" only for calls whose path reads no argument.
     for (const [number, { name, decision }] of callsOf(arch)) {
       const outcome = interpret(filter, { audit: AUDIT[arch], number });
@@ -126,7 +126,7 @@ for (const arch of ARCHITECTURES) {
   });
 
   // The table and the compiler could agree and both be wrong; these are written by hand.
-  test(`seccompFilter(${arch}) closes the known ways out`, () => {
+  test(`seccompProgram(${arch}) closes the known ways out`, () => {
     const denied: [name: string, ...args: bigint[]][] = [
       ["unshare", 0x1000_0000n],
       ["setns", 3n],
@@ -179,7 +179,7 @@ for (const arch of ARCHITECTURES) {
     for (const [name, ...args] of denied) check(arch, name, args, EPERM);
   });
 
-  test(`seccompFilter(${arch}) lets programs do what programs do`, () => {
+  test(`seccompProgram(${arch}) lets programs do what programs do`, () => {
     const allowed: [name: string, ...args: bigint[]][] = [
       ["read"],
       ["write"],
@@ -221,7 +221,7 @@ for (const arch of ARCHITECTURES) {
     for (const [name, ...args] of allowed) check(arch, name, args, ALLOW);
   });
 
-  test(`seccompFilter(${arch}) answers as a kernel without the feature would`, () => {
+  test(`seccompProgram(${arch}) answers as a kernel without the feature would`, () => {
     check(arch, "clone3", [], { kind: "errno", errno: "ENOSYS" });
     check(arch, "io_uring_setup", [], { kind: "errno", errno: "ENOSYS" });
     check(arch, "sync", [], { kind: "pretend" });
@@ -246,8 +246,8 @@ for (const arch of ARCHITECTURES) {
   });
 }
 
-test("seccompFilter(x64) kills x32 calls, which share the architecture of x64", () => {
-  const filter = seccompFilter({ arch: "x64" });
+test("seccompProgram(x64) kills x32 calls, which share the architecture of x64", () => {
+  const filter = seccompProgram({ arch: "x64" });
   for (const number of [0, 59, 520, 0x3fff_ffff]) {
     const call = { audit: AUDIT.x64, number: number + 0x4000_0000 };
     assert.equal(interpret(filter, call).value, KILL);
@@ -308,4 +308,33 @@ function compare(t: test.TestContext, arch: Architecture, theirs: RegExpExecArra
     if (number > last) t.diagnostic(`${name} (${number}) is newer than the table: ENOSYS`);
     else assert.equal(our, aliases[name] ?? name, `${arch} call ${number}`);
   }
+}
+
+for (const arch of ARCHITECTURES) {
+  test(`the two layers for ${arch} decide together as the table does`, () => {
+    const first = seccompProgram({ arch, layer: "first" });
+    const second = seccompProgram({ arch, layer: "second" });
+    /** What the kernel makes of several filters: the strictest, and of equals that which was put on last. */
+    const stricter = (one: number, other: number) => {
+      const order = (value: number) => (value & 0xffff_0000) >> 0;
+      return order(other) <= order(one) ? other : one;
+    };
+    const together = (call: Call) =>
+      stricter(interpret(first, call).value, interpret(second, call).value);
+    for (const [number, { name, decision }] of callsOf(arch)) {
+      const values = [...edges(decision), 0x8914n, 22n, 24n, 47n, 0x1_0000_0016n];
+      const argument = fc.constantFrom(...values);
+      const argumentLists = fc.array(argument, { minLength: 6, maxLength: 6 });
+      fc.assert(
+        fc.property(argumentLists, (args) => {
+          const value = together({ audit: AUDIT[arch], number, args });
+          assert.equal(value, returnValue(decide(decision, args)), `${name}(${args.join(", ")})`);
+        }),
+        { numRuns: 300 },
+      );
+    }
+    assert.equal(together({ audit: AUDIT[arch], number: 4999 }), ENOSYS);
+    assert.equal(together({ audit: AUDIT.i386, number: 1 }), KILL);
+    assert.ok(second.length * 5 < first.length, `${second.length} of ${first.length} bytes`);
+  });
 }

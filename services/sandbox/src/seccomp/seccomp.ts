@@ -10,8 +10,9 @@
 
 import { assemble } from "./bpf.ts";
 import type { Instruction, Label } from "./bpf.ts";
-import { ERRNO } from "./decision.ts";
+import { ERRNO, allow } from "./decision.ts";
 import type { ArgTest, Decision, Syscall, Verdict } from "./decision.ts";
+import { type Layer, inLayer } from "./layers.ts";
 import { SYSCALLS } from "./syscalls.ts";
 
 export type Architecture = "x64" | "arm64";
@@ -31,12 +32,26 @@ const RET_ALLOW = 0x7fff_0000;
 
 const ABSENT: Decision = { kind: "errno", errno: "ENOSYS" };
 
-/**
- * The filter as raw `struct sock_filter[]`, ready for `bwrap --seccomp FD`. Without options it is
- * for the architecture of this process.
- */
-export function seccompFilter(options: { arch?: Architecture } = {}): Uint8Array {
-  const arch = options.arch ?? hostArchitecture();
+export interface SeccompOptions {
+  /** Default that of this process. */
+  readonly arch?: Architecture;
+  /** Default "both": all that the table says in one. */
+  readonly layer?: Layer | "both";
+}
+
+/** The two layers of the filter, for jails: see layers.ts. */
+export interface SeccompFilter {
+  readonly first: Uint8Array;
+  readonly second: Uint8Array;
+}
+
+export function seccompFilter(): SeccompFilter {
+  return { first: seccompProgram({ layer: "first" }), second: seccompProgram({ layer: "second" }) };
+}
+
+/** A filter as raw `struct sock_filter[]`. */
+export function seccompProgram(options: SeccompOptions = {}): Uint8Array {
+  const { arch = hostArchitecture(), layer = "both" } = options;
   return assemble([
     { op: "load", offset: ARCHITECTURE_OFFSET },
     { op: "if", condition: "equal", value: AUDIT_ARCH[arch], then: "native", else: null },
@@ -44,7 +59,7 @@ export function seccompFilter(options: { arch?: Architecture } = {}): Uint8Array
     { op: "label", name: "native" },
     { op: "load", offset: NUMBER_OFFSET },
     ...refuseX32(arch),
-    ...searchNumber(arch),
+    ...searchNumber(decisionsOf(arch, layer), layer === "second" ? allow : ABSENT),
   ]);
 }
 
@@ -70,15 +85,21 @@ interface Range {
   leaf: Instruction;
 }
 
-function searchNumber(arch: Architecture): Instruction[] {
-  const calls = callsOf(arch);
+function decisionsOf(arch: Architecture, layer: Layer | "both"): Map<number, Decision> {
+  const calls = [...callsOf(arch)];
+  return new Map(calls.map(([number, call]) => [number, inLayer(call, layer)]));
+}
+
+function searchNumber(calls: ReadonlyMap<number, Decision>, absent: Decision): Instruction[] {
   const conditional = new Map<Decision, Label>();
-  for (const { decision, name } of calls.values()) {
-    if (decision.kind === "when" && !conditional.has(decision)) conditional.set(decision, name);
+  for (const [number, decision] of calls) {
+    if (decision.kind === "when" && !conditional.has(decision)) {
+      conditional.set(decision, `call ${number}`);
+    }
   }
   const ranges: Range[] = [];
   for (let number = 0; number <= Math.max(...calls.keys()) + 1; number += 1) {
-    const leaf = leafOf(calls.get(number)?.decision ?? ABSENT, conditional);
+    const leaf = leafOf(calls.get(number) ?? absent, conditional);
     if (!sameLeaf(ranges.at(-1)?.leaf, leaf)) ranges.push({ first: number, leaf });
   }
   const blocks = [...conditional].flatMap(([decision, label]) => block(decision, label));
