@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 
-const main = join(import.meta.dirname, "main.ts");
+const main = join(import.meta.dirname, "..", "main.ts");
 
 /** How the CLI is started. */
 export interface Start {

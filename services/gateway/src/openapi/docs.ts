@@ -21,7 +21,7 @@ const pagePolicy = [
 
 const filePolicy = "default-src 'none'";
 
-const own = (name: string) => new URL(`../page/${name}`, import.meta.url);
+const own = (name: string) => new URL(`../../page/${name}`, import.meta.url);
 const swaggerScript = new URL(import.meta.resolve("swagger-ui-dist/swagger-ui-bundle.js"));
 const swaggerStyle = new URL(import.meta.resolve("swagger-ui-dist/swagger-ui.css"));
 
