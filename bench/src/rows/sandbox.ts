@@ -7,13 +7,14 @@ import { Client } from "../client.ts";
 import { chargedMiB, jailProcesses, privateMiB } from "../jails.ts";
 import { type Bench, turnsOf } from "../measure.ts";
 import { endPlatform, type Platform, residentMiB, startPlatform } from "../platform.ts";
-import { atLeast, below, type Row } from "../row.ts";
+import { atLeast, below, comparison, type Row } from "../row.ts";
 import { digits, median } from "../stats.ts";
 
 const path = "/api/v1/sandboxes";
 const firstOutputMsMax = 25;
 const filesMsMax = 100;
 const streamMbPerSecondMin = 200;
+const streamGrowthMax = 1.15;
 const idleCount = 500;
 const idleMibMax = 12;
 const idlePercentMax = 5;
@@ -119,29 +120,40 @@ function follow(url: string, spec: object): Promise<number> {
   });
 }
 
-async function measureStream(bench: Bench): Promise<readonly Row[]> {
-  const platform = await bench.platform();
-  const client = new Client(platform.url);
-  const id = await make(client);
-  const before = residentMiB(platform.pid);
+/** So many bytes of output through a process's stream; answers how long it took, in seconds. */
+async function streamOnce(platform: Platform, id: string): Promise<number> {
   const begin = performance.now();
   const code = `yes 0123456789012345678901234567890123456789012345678901234567890123456789 | head -c ${streamBytes}`;
   const bytes = await follow(`${platform.url}${path}/${id}/processes:stream`, {
     command: "sh",
     args: ["-c", code],
   });
-  const perSecond = streamBytes / 1e6 / ((performance.now() - begin) / 1000);
-  const grown = residentMiB(platform.pid) - before;
+  if (bytes < streamBytes) throw new Error(`Cannot measure: only ${bytes} bytes came.`);
+  return (performance.now() - begin) / 1000;
+}
+
+async function measureStream(bench: Bench): Promise<readonly Row[]> {
+  const platform = await bench.platform();
+  const client = new Client(platform.url);
+  const id = await make(client);
+  const perSecond = streamBytes / 1e6 / (await streamOnce(platform, id));
+  const first = residentMiB(platform.pid);
+  await streamOnce(platform, id);
+  const second = residentMiB(platform.pid);
   await end(platform, id);
   client.close();
-  if (bytes < streamBytes) throw new Error(`Cannot measure: only ${bytes} bytes came.`);
   return [
     {
       what: "1 GB of output through a process's stream, lines of JSON over HTTP",
       syla: `${digits(perSecond)} MB a second`,
       goal: atLeast(perSecond, streamMbPerSecondMin, "MB a second"),
     },
-    { what: "Memory of the service that it took", syla: `${digits(grown)} MiB` },
+    comparison({
+      what: "Memory of the service after another 1 GB",
+      ...{ unit: "MiB", syla: [second] },
+      ...{ peer: "after the first", samples: [first] },
+      goal: (ratio) => below(ratio, streamGrowthMax, "×"),
+    }),
   ];
 }
 
