@@ -106,7 +106,8 @@ export const gatewaySettings = defineSettings({
     min: 1,
     max: 3_600_000,
     default: 60_000,
-    description: "How long a whole request may take to arrive.",
+    description:
+      "How long a whole request may take to arrive, its head included: a shorter time than `gateway.head_timeout` holds for both.",
   },
   keepAliveTimeoutMs: {
     key: "gateway.keep_alive",

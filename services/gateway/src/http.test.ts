@@ -12,8 +12,8 @@ const gateway = await startTestGateway({
 after(() => gateway.close());
 const { url } = gateway;
 
-function open(): Promise<Socket> {
-  const { hostname, port } = new URL(url);
+function open(to = url): Promise<Socket> {
+  const { hostname, port } = new URL(to);
   return new Promise((resolve) => {
     const socket = connect(Number(port), hostname, () => resolve(socket));
   });
@@ -40,6 +40,18 @@ test("a body that does not come to its end in time is 408", async () => {
   const head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100";
   socket.write(`POST /api/v1/executions:execute HTTP/1.1\r\n${head}\r\n\r\n{`);
   assert.match(await everything(socket), /^HTTP\/1\.1 408 /);
+});
+
+test("a gateway that waits less for a whole request than for its head starts, and the less holds", async () => {
+  const brisk = await startTestGateway({ requestTimeoutMs: 300, timeoutCheckMs: 50 });
+  try {
+    assert.equal((await fetch(`${brisk.url}/health`)).status, 200);
+    const socket = await open(brisk.url);
+    socket.write("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
+    assert.match(await everything(socket), /^HTTP\/1\.1 408 /);
+  } finally {
+    await brisk.close();
+  }
 });
 
 test("a head over 16 KiB is 431, and what is no request 400", async () => {

@@ -67,7 +67,8 @@ export function createHttp(
       server = createServer(
         {
           maxHeaderSize: config.headerBytesMax,
-          headersTimeout: config.headersTimeoutMs,
+          // The head is a part of the request; Node refuses to wait longer for it than for the whole.
+          headersTimeout: Math.min(config.headersTimeoutMs, config.requestTimeoutMs),
           requestTimeout: config.requestTimeoutMs,
           keepAliveTimeout: config.keepAliveTimeoutMs,
           connectionsCheckingInterval: config.timeoutCheckMs,
