@@ -16,6 +16,7 @@ import {
 import { descendants, groupsOf, processes } from "../host.ts";
 import { attemptPlatform, makeDataDirectory, type Platform, startPlatform } from "../platform.ts";
 import { assertGapless, readExecutionEvents, readSentEvents, stdoutOf } from "../streams.ts";
+import { getSandbox, makeSandbox } from "../sandbox-api.ts";
 import { eventually } from "./shared.ts";
 
 const endless = {
@@ -227,6 +228,30 @@ test("a run that ends while the database is dead is recorded when it is back", a
     const response = await fetch(`${platform.url}/api/v1/executions?filter=status%3DSUCCEEDED`);
     return (await response.text()).includes(id);
   });
+});
+
+test("a sandbox that ends while the database is dead takes no place, and is recorded when it is back", async () => {
+  const platform = await start(dataDirectory(), { SYLA_SANDBOX_KEPT_MAX: "1" });
+  const { id } = await makeSandbox(platform, { lifetime: "2s" });
+  const full = await post(platform, "/api/v1/sandboxes", {});
+  await refusal(full, 429, "sandboxes_full");
+  // Held, it is not replaced either: nothing can be recorded until it goes on.
+  const database = databaseOf(platform);
+  for (const pid of database) process.kill(pid, "SIGSTOP");
+  try {
+    await eventually("it has ended, and takes no place", async () =>
+      /^syla_sandboxes_kept 0$/m.test(await metricsOf(platform)),
+    );
+    const { status, endReason } = await getSandbox(platform, id);
+    assert.deepEqual([status, endReason], ["ENDED", "expired"]);
+  } finally {
+    for (const pid of database) killIfAlive(pid);
+  }
+  await eventually("another can be made", async () => {
+    return (await post(platform, "/api/v1/sandboxes", {})).ok;
+  });
+  const ended = await fetch(`${platform.url}/api/v1/sandboxes?filter=status%3DENDED`);
+  assert.ok((await ended.text()).includes(id), "it is recorded");
 });
 
 async function metricsOf({ url }: Platform): Promise<string> {

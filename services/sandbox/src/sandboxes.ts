@@ -27,6 +27,7 @@ import type { Origin } from "./copies/origin.ts";
 import type { Lease } from "./jail/pool.ts";
 import { type NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
 import { ended, Sandbox } from "./sandbox.ts";
+import { SandboxEnds } from "./sandbox-ends.ts";
 import { unpackOrigin } from "./copies/unpack.ts";
 import {
   filterColumns,
@@ -59,6 +60,7 @@ const sampleMs = 15_000;
 export class Sandboxes {
   readonly #options: SandboxesOptions;
   readonly #there = new Map<string, Sandbox>();
+  readonly #ends: SandboxEnds;
   readonly #sampling: NodeJS.Timeout;
   /** Those that are being made count as there. */
   #making = 0;
@@ -66,6 +68,11 @@ export class Sandboxes {
 
   constructor(options: SandboxesOptions) {
     this.#options = options;
+    const { sql, instanceId, log } = options;
+    this.#ends = new SandboxEnds({
+      write: (message) => writeSandbox(sql, instanceId, message),
+      log,
+    });
     this.#sampling = setInterval(() => {
       for (const sandbox of this.#there.values()) sandbox.sample();
     }, sampleMs).unref();
@@ -91,6 +98,7 @@ export class Sandboxes {
     }
     this.#making += 1;
     try {
+      await this.#ends.write();
       return (await this.#make(spec, fork ?? (await origins(spec)))).message;
     } finally {
       this.#making -= 1;
@@ -101,7 +109,7 @@ export class Sandboxes {
   async find(id: string): Promise<Sandbox> {
     const there = this.#there.get(id);
     if (there !== undefined) return there;
-    throw ended(await this.#read(id));
+    throw ended(await this.get(id));
   }
 
   /** What is known of one, also when it has ended. */
@@ -112,6 +120,7 @@ export class Sandboxes {
   /** A page, newest first. */
   async list(request: ListSandboxesRequest) {
     const { sql, pageTokens } = this.#options;
+    await this.#ends.write(); // for it to be true
     const list = { sql, pageTokens, table: "sandboxes", columns: filterColumns };
     return readPage(request, { ...list, parse: parseSandbox });
   }
@@ -126,7 +135,7 @@ export class Sandboxes {
   async *watch(id: string, context: CallContext): AsyncGenerator<SandboxMessage> {
     const there = this.#there.get(id);
     if (there === undefined) {
-      yield await this.#read(id);
+      yield await this.get(id);
       return;
     }
     let wake = () => {};
@@ -144,9 +153,10 @@ export class Sandboxes {
     }
   }
 
-  /** Marks what dead platforms had as LOST: their jails died with them. */
+  /** Records what could not be, and marks what dead platforms had as LOST: their jails died with them. */
   async recover(): Promise<void> {
     const { sql, instanceId, instanceDeadMs, clock } = this.#options;
+    await this.#ends.write();
     for (const message of await takeSandboxes(sql, instanceId, instanceDeadMs)) {
       message.status = Status.LOST;
       message.endReason = "lost";
@@ -164,7 +174,7 @@ export class Sandboxes {
   }
 
   async #read(id: string): Promise<SandboxMessage> {
-    const found = await readSandbox(this.#options.sql, id);
+    const found = this.#ends.get(id) ?? (await readSandbox(this.#options.sql, id));
     if (found !== undefined) return found;
     throw new SylaError("sandbox_not_found", `Cannot find a sandbox with the id ${id}.`);
   }
@@ -209,17 +219,11 @@ export class Sandboxes {
   }
 
   async #record(message: SandboxMessage): Promise<void> {
-    const { sql, instanceId, log } = this.#options;
-    const over = message.status === Status.ENDED;
-    try {
-      await writeSandbox(sql, instanceId, message);
-    } catch (error) {
-      // Its end is true all the same. What the database keeps of it is put right when it is asked the next time.
-      if (!over) throw error;
-      log.warn({ error, sandbox: message.id }, "the end of a sandbox is not recorded");
-      return;
-    }
-    if (over) this.#there.delete(message.id);
+    const { sql, instanceId } = this.#options;
+    if (message.status !== Status.ENDED) return writeSandbox(sql, instanceId, message);
+    const recorded = this.#ends.add(message);
+    this.#there.delete(message.id);
+    await recorded;
   }
 
   #language({ language, version }: SandboxSpec, origin: Origin | undefined): Language | undefined {
