@@ -18,7 +18,6 @@
  *   watch PATH 0|1           CHANGES in it, or in all below it, until it is ended (watch.c)
  *   pack-tree ROOT...        all that is below them, while nothing else runs (tree.c, hush.c)
  *   unpack-tree ROOT...      the same again, into roots that are empty
- *   wake                     lets what a pack-tree stopped go on, when that was ended
  *
  * All little-endian; `str` is u32 length and bytes.
  *   ENTRY   'f' file, 'd' folder, 'l' link, 'o' other; u32 mode, u64 size, i64 mtime ns, str path, str target
@@ -302,7 +301,6 @@ int box_main(int argc, char **argv) {
   umask(022);
   if (strcmp(operation, "pack-tree") == 0) return tree_pack(argc - 1, argv + 1);
   if (strcmp(operation, "unpack-tree") == 0) return tree_unpack(argc - 1, argv + 1);
-  if (strcmp(operation, "wake") == 0) return wake();
   if (strcmp(operation, "stat") == 0) {
     for (int i = 1; i < argc; i++) put_stat(argv[i]);
   } else if (strcmp(operation, "list") == 0 && argc == 4) {

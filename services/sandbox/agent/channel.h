@@ -27,6 +27,7 @@ struct channel {
   enum { FREE, PROCESS, CONNECTING, CONNECTION, LISTENER } kind;
   bool closed; /* by the host: nobody is to be told of it but of its release */
   bool exited, told;
+  bool hushes; /* stops all others until it exits: when it is killed, they go on */
   pid_t pid;
   int status;
   struct rusage used;

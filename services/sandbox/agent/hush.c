@@ -5,6 +5,9 @@
  * kernel lets no process be born while it goes to all of them; but what is inside a system call finishes that first,
  * so it is looked at until all stand. A tenant can evade it (a timer that sends SIGCONT): then the copy of its own
  * files is of more than one moment, which is its own loss.
+ *
+ * All go on when this process exits. When it is killed, which a full memory is enough for, it cannot see to that; then
+ * PID 1 does (keep.c), which needs no new process and no memory for it.
  */
 #include "agent.h"
 #include "tree.h"
@@ -59,7 +62,7 @@ static int oldest_first(const void *one, const void *two) {
 
 static int youngest_first(const void *one, const void *two) { return oldest_first(two, one); }
 
-static void each_process(order orders, visit visits, void *data) {
+static bool each_process(order orders, visit visits, void *data) {
   static pid_t pids[PIDS_MAX];
   int count = 0;
   DIR *proc = opendir("/proc");
@@ -67,9 +70,11 @@ static void each_process(order orders, visit visits, void *data) {
     pid_t pid = (pid_t)atoi(d->d_name);
     if (pid > 1 && pid != getpid()) pids[count++] = pid;
   }
-  if (proc != NULL) closedir(proc);
+  if (proc == NULL) return false;
+  closedir(proc);
   qsort(pids, (size_t)count, sizeof *pids, orders);
   for (int i = 0; i < count; i++) visits(pids[i], data);
+  return true;
 }
 
 struct count {
@@ -115,7 +120,9 @@ static void go_on(pid_t pid, void *data) {
 }
 
 /* A shell is not to find its jobs stopped: it is stopped before them, and goes on after them. */
-static void release(void) { each_process(youngest_first, go_on, NULL); }
+static void release(void) {
+  if (!each_process(youngest_first, go_on, NULL)) kill(-1, SIGCONT);
+}
 
 int hush(bool *still) {
   struct count count = {.all = 0, .still = true};
@@ -134,5 +141,3 @@ int hush(bool *still) {
   *still = count.still;
   return count.all;
 }
-
-int wake(void) { return kill(-1, SIGCONT) == 0 || errno == ESRCH ? 0 : 1; }

@@ -26,7 +26,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum start_flag { START_INPUT = 1, START_TERMINAL = 2, START_WORDS = 4, START_FORK = 8 };
+enum start_flag {
+  START_INPUT = 1,
+  START_TERMINAL = 2,
+  START_WORDS = 4,
+  START_FORK = 8,
+  START_HUSHES = 16,
+};
 
 /* ---- processes ---- */
 
@@ -83,6 +89,7 @@ static void on_start(const struct frame *frame) {
   if (!start_read(&s, &r) || (s.by_fork && interpreter == NULL))
     fail("start", "cannot read the request");
   channel_take(c, PROCESS);
+  c->hushes = (flags & START_HUSHES) != 0;
   for (int i = 0; i < 4; i++) s.fds[i] = -1;
   struct start_failure failure = {.stage = STAGE_STREAMS, .error = 0};
   const struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
@@ -122,6 +129,7 @@ static void reap(void) {
       c->exited = true;
       c->status = status;
       c->used = used;
+      if (c->hushes && WIFSIGNALED(status)) kill(-1, SIGCONT);
       for (int n = 0; n < OUTPUTS; n++) c->outputs[n].empty = false;
     }
   }

@@ -10,9 +10,7 @@ int tree_pack(int root_count, char **roots);
 int tree_unpack(int root_count, char **roots);
 
 /* Stops every process but this one and PID 1 until this one exits; answers how many there were, and whether all of
-   them came to a stand. */
+   them came to a stand. Who starts it has PID 1 told that it does (START_HUSHES in keep.c). */
 int hush(bool *still);
-/* Lets all of them go on, for one that was ended before it could. */
-int wake(void);
 
 #endif

@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 import { Box, type StartBox } from "../files/box.ts";
 import { boxStarter } from "../files/box-start.ts";
 import { type JailFixture, openFixture } from "../jail/fixture.ts";
+import type { Channel } from "../jail/channels.ts";
 import { CopyError, packTree, unpackTree } from "./tree-copy.ts";
 
 const { errno } = constants;
@@ -208,11 +209,16 @@ test("packTree() leaves what it stopped running, whatever becomes of the copy", 
       full,
     );
     assert.equal(await shell(states), "S\n");
-    const killed = packTree(start, async () => {
-      // As the kernel does when there is no memory left. What is started from outside is not stopped.
-      await shell("kill -KILL $(pgrep -f 'box pack')");
-    });
+    // Killed, as the kernel does when there is no memory left; then there may be none for another process either.
+    let started = 0;
+    let packing: Channel | undefined;
+    const once: StartBox = (...given) => {
+      started += 1;
+      return (packing = start(...given));
+    };
+    const killed = packTree(once, async () => packing?.signal(constants.signals.SIGKILL, true));
     await assert.rejects(killed, CopyError);
+    assert.equal(started, 1);
     assert.equal(await shell(states), "S\n");
     await shell("d=/work; for i in $(seq 300); do d=$d/d; mkdir $d 2>/dev/null; done");
     await assert.rejects(

@@ -56,14 +56,16 @@ export async function packTree(
 ): Promise<PackReport> {
   const copy = new Copy();
   try {
-    copy.open(start([program, "box", "pack-tree", ...roots], { input: false }, copy));
+    // What it stops goes on when it ends, in whatever way: the agent sees to it.
+    const options = { input: false, hushes: true };
+    copy.open(start([program, "box", "pack-tree", ...roots], options, copy));
     for (let piece = await copy.next(); piece !== undefined; piece = await copy.next()) {
       await sink(piece);
       copy.used(piece.length);
     }
     return parseReport(await copy.end());
   } catch (error) {
-    if (!(await copy.stop())) await wake(start);
+    await copy.stop();
     throw worded(error);
   }
 }
@@ -85,17 +87,6 @@ export async function unpackTree(start: StartBox, content: AsyncIterable<Buffer>
   } catch (error) {
     await copy.stop();
     throw worded(error);
-  }
-}
-
-/** What a pack stopped goes on; one that was killed could not see to it itself. */
-async function wake(start: StartBox): Promise<void> {
-  try {
-    const channel = start([program, "box", "wake"], { input: false }, { output: () => {} });
-    channel.close(); // it says nothing
-    await channel.released;
-  } catch {
-    // The jail has ended, and all in it.
   }
 }
 
@@ -164,17 +155,16 @@ class Copy implements ChannelListener {
     throw new CopyError(Number(errno) || constants.errno.EIO, what);
   }
 
-  /** Ends it; false when it could not put right what it had done, as it was killed. */
-  async stop(): Promise<boolean> {
+  /** Ends it. */
+  async stop(): Promise<void> {
     const channel = this.#channel;
-    if (channel === undefined || this.exit?.kind === "exited") return true;
+    if (channel === undefined || this.exit !== undefined) return;
     channel.close(); // whoever writes to nobody ends
     try {
       await this.inTime(channel.released, endMsMax);
-      return this.exit === undefined;
     } catch {
       channel.signal(constants.signals.SIGKILL, true);
-      return false;
+      await this.inTime(channel.released, endMsMax).catch(() => undefined);
     }
   }
 

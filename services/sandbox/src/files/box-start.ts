@@ -12,8 +12,8 @@ export function boxStarter(
 ): StartBox {
   const limits = processLimitsOf(slot, {});
   const none = { terminal: undefined, words: false, fork: false };
-  return (argv, { input }, listener) => {
+  return (argv, options, listener) => {
     const place = { argv, env: DEFAULT_ENVIRONMENT, directory: WORK_DIRECTORY };
-    return channels.start({ ...place, ...limits, input, ...none }, listener);
+    return channels.start({ ...place, ...limits, ...none, ...options }, listener);
   };
 }

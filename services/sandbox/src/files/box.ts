@@ -28,7 +28,7 @@ const tidyMsMax = 2000;
 /** Starts `box` in the jail. */
 export type StartBox = (
   argv: readonly string[],
-  options: { readonly input: boolean },
+  options: { readonly input: boolean; readonly hushes?: boolean },
   listener: ChannelListener,
 ) => Channel;
 

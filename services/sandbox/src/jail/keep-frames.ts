@@ -39,7 +39,7 @@ const FROM_AGENT = {
   released: 152,
 } as const;
 
-const START = { input: 1, terminal: 2, words: 4, fork: 8 } as const;
+const START = { input: 1, terminal: 2, words: 4, fork: 8, hushes: 16 } as const;
 
 /** Channels that the host names; those from there on are connections that the jail's listeners took. */
 export const ACCEPTED_FROM = 256;
@@ -64,15 +64,18 @@ export interface ProcessRequest extends StartRequest {
   readonly words: boolean;
   /** A fork of the interpreter that the jail is a fork of. */
   readonly fork: boolean;
+  /** Stops all others until it exits; should it be killed, the agent lets them go on. */
+  readonly hushes?: boolean;
 }
 
 export const processFrames = (channel: number, request: ProcessRequest): Uint8Array[] => {
-  const { input, terminal, words, fork } = request;
+  const { input, terminal, words, fork, hushes } = request;
   const flags =
     (input ? START.input : 0) |
     (terminal ? START.terminal : 0) |
     (words ? START.words : 0) |
-    (fork ? START.fork : 0);
+    (fork ? START.fork : 0) |
+    (hushes ? START.hushes : 0);
   const before = [Buffer.from([flags]), u32(terminal?.columns ?? 0), u32(terminal?.rows ?? 0)];
   return startFrames({ type: TO_AGENT.start, process: channel, flags: 0 }, before, request);
 };
