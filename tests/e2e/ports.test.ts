@@ -19,7 +19,7 @@ import {
   type Served,
   unsentRequest,
 } from "../port-visits.ts";
-import { getOk, killSandbox, pathOf, postOk, startProcess } from "../sandbox-api.ts";
+import { getOk, killSandbox, makeSandbox, pathOf, postOk, startProcess } from "../sandbox-api.ts";
 import { startPlatform } from "../platform.ts";
 import { eventually, sharedPlatform } from "./shared.ts";
 
@@ -302,6 +302,30 @@ test("ports are listed: those that are exposed and those at which something list
   assert.equal(ports[0]?.path, `/s/${served.id}/7000/`);
   const files = await send(platform(), `/s/${served.id}/8002/`, { headers: known() });
   assert.match(files.text, /server\.cjs/);
+});
+
+test("a server is reached on whichever loopback it listens, as Node and Python choose one", async () => {
+  const { id } = await makeSandbox(platform());
+  const servers = {
+    8001: "exec python3 -m http.server --bind ::1 8001",
+    8002: `exec node -e 'require("http").createServer((_, r) => r.end("node")).listen(8002, "localhost")'`,
+    8003: "exec python3 -m http.server --bind 127.0.0.1 8003",
+  };
+  for (const command of Object.values(servers)) {
+    await startProcess(platform(), id, { command: "/bin/sh", args: ["-c", command] });
+  }
+  for (const port of Object.keys(servers)) {
+    await eventually(`port ${port} answers`, async () => {
+      const answer = await send(platform(), `/s/${id}/${port}/`, { headers: known() });
+      return answer.status === 200;
+    });
+  }
+  const { ports } = await getOk<{ ports: readonly Port[] }>(platform(), pathOf(id, "/ports"));
+  assert.deepEqual(
+    ports.map(({ port }) => port),
+    [8001, 8002, 8003],
+  );
+  await killSandbox(platform(), id);
 });
 
 test("E2B's SDK finds its ports below the domain that it is told, and its traffic token opens them", async () => {

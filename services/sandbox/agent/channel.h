@@ -28,6 +28,7 @@ struct channel {
   bool closed; /* by the host: nobody is to be told of it but of its release */
   bool exited, told;
   bool hushes; /* stops all others until it exits: when it is killed, they go on */
+  uint16_t port6; /* while it is connecting: where ::1 is still to be tried, or 0 */
   pid_t pid;
   int status;
   struct rusage used;

@@ -137,12 +137,9 @@ static void reap(void) {
 
 /* ---- connections ---- */
 
-static int loopback_socket(uint32_t port, struct sockaddr_in *address) {
-  memset(address, 0, sizeof *address);
-  address->sin_family = AF_INET;
-  address->sin_port = htons((uint16_t)port);
-  address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+static struct sockaddr_in loopback(uint16_t port) {
+  return (struct sockaddr_in){
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static void connected(struct channel *c) {
@@ -150,36 +147,55 @@ static void connected(struct channel *c) {
   channel_say(c, FRAME_BEGUN, NULL);
 }
 
+/* 0 when it is connected, EINPROGRESS when that is on its way, else why not. */
+static int reach(struct channel *c, const struct sockaddr *address, socklen_t size) {
+  close_fd(&c->outputs[0].fd);
+  close_fd(&c->input);
+  int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return errno;
+  c->outputs[0].fd = fd;
+  int error = connect(fd, address, size) == 0 ? 0 : errno;
+  if (error == 0 || error == EINPROGRESS) c->input = dup(fd);
+  return error;
+}
+
+/* A server that was told "localhost" may listen on either loopback: ::1 is tried where 127.0.0.1 refuses. */
+static void connecting(struct channel *c, int error) {
+  if (error == ECONNREFUSED && c->port6 != 0) {
+    const struct sockaddr_in6 address = {
+        .sin6_family = AF_INET6, .sin6_port = htons(c->port6), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    c->port6 = 0;
+    error = reach(c, (const struct sockaddr *)&address, sizeof address);
+  }
+  if (error == EINPROGRESS) return;
+  if (error != 0) channel_refuse(c, STAGE_STREAMS, error);
+  else connected(c);
+}
+
 static void on_connect(const struct frame *frame, struct reader *r) {
   struct channel *c = channel_named(frame, true);
   channel_take(c, CONNECTING);
-  struct sockaddr_in address;
-  int fd = loopback_socket(read_u32(r), &address);
-  if (fd < 0) return channel_refuse(c, STAGE_STREAMS, errno);
-  c->outputs[0].fd = fd;
-  int done = connect(fd, (struct sockaddr *)&address, sizeof address);
-  if (done != 0 && errno != EINPROGRESS) return channel_refuse(c, STAGE_STREAMS, errno);
-  c->input = dup(fd);
-  if (done == 0) connected(c);
+  c->port6 = (uint16_t)read_u32(r);
+  const struct sockaddr_in address = loopback(c->port6);
+  connecting(c, reach(c, (const struct sockaddr *)&address, sizeof address));
 }
 
 static void finish_connecting(struct channel *c) {
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(c->outputs[0].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-  if (error != 0) channel_refuse(c, STAGE_STREAMS, error);
-  else connected(c);
+  connecting(c, error);
 }
 
 static void on_listen(const struct frame *frame, struct reader *r) {
   struct channel *c = channel_named(frame, true);
   channel_take(c, LISTENER);
-  struct sockaddr_in address;
+  const struct sockaddr_in address = loopback((uint16_t)read_u32(r));
   const int one = 1;
-  int fd = loopback_socket(read_u32(r), &address);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   c->outputs[0].fd = fd;
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-      bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0)
+      bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 128) != 0)
     return channel_refuse(c, STAGE_STREAMS, errno);
   channel_say(c, FRAME_BEGUN, NULL);
 }

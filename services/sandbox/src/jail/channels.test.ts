@@ -233,6 +233,36 @@ describe("a jail that stays", () => {
       await assert.rejects(channels.connect(7999, { output: () => {} }).begun, RefusedError);
     }));
 
+  test("connects to a server that listens on ::1 alone, and to 127.0.0.1 where both have one", () =>
+    kept(async ({ channels, start }) => {
+      const server = [
+        "import socket",
+        "six = [socket.create_server(('::1', p), family=socket.AF_INET6) for p in (7000, 7001)]",
+        "four = socket.create_server(('127.0.0.1', 7001)); print('up', flush=True)",
+        "c, _ = six[0].accept(); c.sendall(b'six'); c.close()",
+        "c, _ = four.accept(); c.sendall(b'four'); c.close()",
+      ].join("\n");
+      const serving = start(["/usr/bin/python3", "-c", server]);
+      await serving.until("stdout", "up");
+      for (const [port, said] of [
+        [7000, "six"],
+        [7001, "four"],
+      ] as const) {
+        let answer = "";
+        const ended = Promise.withResolvers<void>();
+        const connection = channels.connect(port, {
+          output: (_, data) => void (answer += data.toString()),
+          outputEnd: () => ended.resolve(),
+        });
+        connection.grant("stdout", window);
+        await connection.begun;
+        await ended.promise;
+        connection.close();
+        assert.equal(answer, said);
+      }
+      await serving.exited;
+    }));
+
   test("ends with everything in it when it is closed, and tells all who wait", async () => {
     const jail = fixture.open();
     await jail.ready;

@@ -5,12 +5,13 @@ import type { Box } from "../files/box.ts";
 /** The table of a jail in which every port listens is about ten times as long as what is read of it. */
 const tableBytesMax = 1024 ** 2;
 const listenState = "0A";
-/** Those that a connection to 127.0.0.1 finds: its address, any, and both as IPv6 writes them. */
+/** Those that a connection to the loopback finds: 127.0.0.1, any, both as IPv6 writes them, and ::1. */
 const reached = new Set([
   "0100007F",
   "00000000",
   "0".repeat(32),
   "0000000000000000FFFF00000100007F",
+  "00000000000000000000000001000000",
 ]);
 
 /** The ports, in order. */

@@ -96,8 +96,10 @@ test("portsOf() finds what listens where a connection to the loopback gets", () 
     line("0100007F:1F41", "01"),
     line("0200000A:1F42", "0A"),
     line(`${"0".repeat(32)}:1F43`, "0A"),
+    line(`${"0".repeat(24)}01000000:1F44`, "0A"),
+    line("000080FE00000000000000000100000A:1F45", "0A"),
     "nonsense",
     "",
   ];
-  assert.deepEqual(portsOf(table.join("\n")), [8000, 80, 8003]);
+  assert.deepEqual(portsOf(table.join("\n")), [8000, 80, 8003, 8004]);
 });
