@@ -32,7 +32,7 @@ export function exitCodeOf({ exitCode, signal, errorType }: Execution): number {
 
 /** The exit code for a process of a sandbox that ended. */
 export function exitCodeOfProcess({ exitCode, signal, endReason }: Process): number {
-  if (endReason === "timeout") return exitCodes.timeout;
+  if (endReason === "timeout" || endReason === "cpu_time") return exitCodes.timeout;
   return exitCode ?? exitCodes.signal + signalNumber(signal ?? "SIGKILL");
 }
 

@@ -180,6 +180,25 @@ test("a job is ended at its time, and its client's leaving ends it", async () =>
   await eventually("its sandbox is gone", async () => (await running()) === 0);
 });
 
+test("a job that takes too much processor time is ended, in each stage, and one that waits is not", async () => {
+  const limits = { run_timeout: 3000, run_cpu_time: 200 };
+  const busy = new Connection();
+  await busy.init("bash", "(while :; do :; done) & while :; do :; done", limits);
+  const waits = new Connection();
+  await waits.init("bash", "sleep 1; echo awake", limits);
+  assert.deepEqual([await busy.closed, await waits.closed], [completed, completed]);
+  const last = busy.told().at(-1);
+  const ended = { type: "exit", stage: "run", code: null, signal: "SIGKILL" };
+  assert.deepEqual(last, { ...ended, error: "Time limit exceeded" });
+  assert.equal(waits.text(), "awake\n");
+  const slow = new Connection();
+  const code = "#include <bits/stdc++.h>\nint main() {}";
+  await slow.init("c++", code, { compile_cpu_time: 50 });
+  assert.deepEqual(await slow.closed, completed);
+  const { stage, error } = slow.told().at(-1) ?? {};
+  assert.deepEqual([stage, error], ["compile", "Time limit exceeded"]);
+});
+
 test("what a job is given at its beginning is there: input, arguments, files and variables", async () => {
   const connection = new Connection();
   const files = [

@@ -216,6 +216,21 @@ test("a process takes input as it comes, and signals", async () => {
   await killSandbox(platform(), id);
 });
 
+test("a process that takes more processor time than it may is ended, with all that it started", async () => {
+  const { id } = await makeSandbox(platform());
+  const burn = { command: "bash", args: ["-c", "(while :; do :; done) & while :; do :; done"] };
+  const { process } = await postOk<{ process: Process }>(platform(), pathOf(id, "/processes:run"), {
+    ...burn,
+    cpuTime: "0.2s",
+  });
+  assert.deepEqual([process.signal, process.endReason], ["SIGKILL", "cpu_time"]);
+  // What others took before is not counted.
+  const quick = { command: "sleep", args: ["0.3"], cpuTime: "0.2s" };
+  const ran = await postOk<{ process: Process }>(platform(), pathOf(id, "/processes:run"), quick);
+  assert.equal(ran.process.exitCode, 0);
+  await killSandbox(platform(), id);
+});
+
 test("a terminal is one: of its size, with job control, line by line", async () => {
   const { id } = await makeSandbox(platform());
   const terminal = { columns: 90, rows: 30 };

@@ -19,7 +19,6 @@ import { SylaError } from "@syla/kit/error";
 import { Box, type StartBox } from "./files/box.ts";
 import { boxStarter } from "./files/box-start.ts";
 import type { Channel, ChannelListener, Channels } from "./jail/channels.ts";
-import { processLimitsOf } from "./jail/step.ts";
 import type { WarmJail } from "./jail/jails.ts";
 import type { Lease } from "./jail/pool.ts";
 import { SandboxProcess } from "./processes/process.ts";
@@ -93,8 +92,8 @@ export class Sandbox {
     const env = { ...this.network.environment, ...this.#options.env };
     const spec = { ...given, directory: given.directory || this.directory };
     const id = (this.#lastProcess += 1);
-    const limits = processLimitsOf(lease.slot.slot, {});
-    const options = { id, sandbox: this.message.id, spec, env, limits, channels };
+    const { slot } = lease.slot;
+    const options = { id, sandbox: this.message.id, spec, env, slot, channels };
     const process = await SandboxProcess.start({ ...options, outputBytesMax, clock });
     this.#processes.set(id, process);
     void process.ended.then(() => this.#forget());

@@ -1,7 +1,7 @@
 // A process of a sandbox: from its start to what it left to be read.
 import { constants } from "node:os";
 import { clone, create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Process,
   type ProcessEvent,
@@ -14,6 +14,7 @@ import {
 import { isUtf8 } from "node:buffer";
 import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
+import type { CgroupSlot } from "../cgroup/cgroup.ts";
 import { SylaError } from "@syla/kit/error";
 import { incompleteTail } from "@syla/kit/utf8";
 import {
@@ -23,7 +24,8 @@ import {
   RefusedError,
   windowed,
 } from "../jail/channels.ts";
-import { DEFAULT_ENVIRONMENT, type ProcessLimits } from "../jail/step.ts";
+import { watchCpu } from "../jail/cpu.ts";
+import { DEFAULT_ENVIRONMENT, processLimitsOf } from "../jail/step.ts";
 import { type Output, OUTPUTS, type ProcessExit } from "../jail/keep-frames.ts";
 import { type ProcessEventInit, ProcessLog } from "./log.ts";
 import { WORK_DIRECTORY } from "../jail/root.ts";
@@ -40,7 +42,8 @@ export interface ProcessOptions {
   readonly spec: ProcessSpec;
   /** The sandbox's own variables, under the process's. */
   readonly env: Readonly<Record<string, string>>;
-  readonly limits: ProcessLimits;
+  /** What its sandbox may use, and uses. */
+  readonly slot: CgroupSlot;
   readonly channels: Channels;
   /** How much output is held for those who come later, in bytes. */
   readonly outputBytesMax: number;
@@ -59,12 +62,15 @@ export class SandboxProcess {
   readonly #clock: Clock;
   readonly #used: Partial<Record<Output, (bytes: number) => void>> = {};
   readonly #tails: Record<Output, Buffer> = { stdout: none, stderr: none, words: none };
+  readonly #cpuMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #cpu: { stop: () => void } | undefined;
   #endReason: string | undefined;
 
   private constructor(options: ProcessOptions) {
     const { id, sandbox, spec, clock, channels } = options;
     this.#clock = clock;
+    this.#cpuMs = spec.cpuTime && durationMs(spec.cpuTime);
     this.#log = new ProcessLog({ bytesMax: options.outputBytesMax, clock });
     this.ended = this.#end.promise;
     this.message = create(ProcessSchema, {
@@ -93,7 +99,7 @@ export class SandboxProcess {
     } catch (error) {
       throw notStarted(options.spec, error);
     }
-    started.#expire(options.spec);
+    started.#expire(options.spec, options.slot);
     return started;
   }
 
@@ -145,10 +151,13 @@ export class SandboxProcess {
     this.#channel.signal(constants.signals.SIGKILL, true);
   }
 
-  #expire({ timeout }: ProcessSpec): void {
-    if (timeout === undefined || !this.message.running) return;
-    const ms = Number(timeout.seconds) * 1000 + timeout.nanos / 1_000_000;
-    this.#timer = setTimeout(() => this.kill("timeout"), ms);
+  #expire({ timeout }: ProcessSpec, slot: CgroupSlot): void {
+    if (!this.message.running) return;
+    if (timeout !== undefined) {
+      this.#timer = setTimeout(() => this.kill("timeout"), durationMs(timeout));
+    }
+    const exceeded = () => this.kill("cpu_time");
+    this.#cpu = watchCpu({ slot, cpuMs: this.#cpuMs, exceeded });
   }
 
   #onBegun(pid: number | undefined): void {
@@ -189,6 +198,7 @@ export class SandboxProcess {
     const { message } = this;
     if (kind === "exited") message.exitCode = code;
     else message.signal = signalName(code) ?? `SIG${code}`;
+    if (this.#cpuMs !== undefined && message.signal === "SIGXCPU") this.#endReason ??= "cpu_time";
     this.#finish();
   }
 
@@ -203,6 +213,7 @@ export class SandboxProcess {
   #finish(): void {
     const { message } = this;
     clearTimeout(this.#timer);
+    this.#cpu?.stop();
     for (const output of OUTPUTS) this.#flush(output);
     message.running = false;
     message.endedAt = timestampFromMs(this.#clock.now());
@@ -220,7 +231,8 @@ function outputOf(bytes: Buffer): ProcessOutput {
     : create(ProcessOutputSchema, { data: { case: "base64", value: bytes } });
 }
 
-function requestOf({ spec, env, limits }: ProcessOptions) {
+function requestOf({ spec, env, slot }: ProcessOptions) {
+  const cpuMs = spec.cpuTime && durationMs(spec.cpuTime);
   const terminal = spec.terminal && { columns: spec.terminal.columns, rows: spec.terminal.rows };
   return {
     argv: [spec.command, ...spec.args],
@@ -231,7 +243,7 @@ function requestOf({ spec, env, limits }: ProcessOptions) {
       ...spec.env,
     },
     directory: directoryOf(spec.directory),
-    ...limits,
+    ...processLimitsOf(slot, { cpuMs }),
     ...{ input: spec.input, terminal, words: spec.words, fork: false },
   };
 }

@@ -11,7 +11,8 @@ import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
-import type { Job, Stage } from "./request.ts";
+import type { Job, Stage, StageLimits } from "./request.ts";
+import { processorTime, wallClock } from "./result.ts";
 
 /** What an interactive job is made of. */
 export interface Interactive {
@@ -130,18 +131,18 @@ export class InteractiveJob {
     const given = spec.files.map(({ name, body }) => ({ path: name, body }));
     await files.writeFiles({ sandbox, files: given.length > 0 ? given : [main] }, { parent });
     if (plan.compile !== undefined) {
-      const compiler = await this.#runStage("compile", plan.compile, limits.compile.wallMs);
+      const compiler = await this.#runStage("compile", plan.compile, limits.compile);
       if (compiler.exitCode !== 0) return;
       this.#current = Promise.withResolvers();
     }
-    if (plan.run !== undefined) await this.#runStage("run", plan.run, limits.run.wallMs);
+    if (plan.run !== undefined) await this.#runStage("run", plan.run, limits.run);
   }
 
-  async #runStage(stage: Stage, spec: Spec, wallMs: number): Promise<Process> {
+  async #runStage(stage: Stage, spec: Spec, { wallMs, cpuMs }: StageLimits): Promise<Process> {
     const { interactive, context: parent, tell } = this.#options;
     await tell({ type: "stage", stage });
-    const timeout = durationFromMs(wallMs);
-    const process = { ...spec, input: stage === "run", timeout };
+    const times = { timeout: durationFromMs(wallMs), cpuTime: durationFromMs(cpuMs) };
+    const process = { ...spec, input: stage === "run", ...times };
     const request = { sandbox: this.#sandbox, spec: process };
     const output = new StageOutput(this.#options.outputBytesMax);
     let last: Process | undefined;
@@ -214,7 +215,11 @@ class StageOutput {
 }
 
 function exitOf({ exitCode, signal, endReason }: Process, fault: string | undefined) {
-  const error = fault ?? (endReason === "timeout" ? "Time limit exceeded (wall clock)" : undefined);
+  if (fault === undefined && endReason === "cpu_time") {
+    // Whichever of its two guards came first.
+    return { code: null, signal: "SIGKILL", error: processorTime };
+  }
+  const error = fault ?? (endReason === "timeout" ? wallClock : undefined);
   const told = error === undefined ? {} : { error };
   return { code: exitCode ?? null, signal: signal ?? null, ...told };
 }

@@ -13,7 +13,7 @@ import {
 import { findRuntime, type Runtime } from "./runtimes.ts";
 
 /** Bounds of one stage, in milliseconds. */
-interface StageLimits {
+export interface StageLimits {
   readonly wallMs: number;
   readonly cpuMs: number;
 }

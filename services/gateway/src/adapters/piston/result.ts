@@ -125,8 +125,9 @@ export class JobLog {
   }
 }
 
-const wallClock = "Time limit exceeded (wall clock)";
-const processorTime = "Time limit exceeded";
+/** What is said of a stage that took too long by the clock, and of one that took too much processor time. */
+export const wallClock = "Time limit exceeded (wall clock)";
+export const processorTime = "Time limit exceeded";
 const fine: Ending = { code: 0, signal: null, message: null, status: null };
 
 function overTime(message: string): Ending {
