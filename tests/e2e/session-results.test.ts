@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { postOk } from "../sandbox-api.ts";
 import {
+  answer,
   deleteSession,
   followSession,
   formOf,
+  interrupt,
   makeSession,
   type Result,
   runCell,
@@ -305,6 +307,66 @@ for (const [language, cells] of Object.entries(languages)) {
       { language },
     ));
 }
+
+const asked: readonly (readonly [code: string, answers: readonly string[], stdout: string])[] = [
+  [`read x; echo "[$x]"`, [" Ada  L "], "[Ada  L]\n"],
+  [`read -rp 'Who? ' a b; echo "$a|$b"`, ["one two\\three 'x'"], "one|two\\three 'x'\n"],
+  [`IFS=, read -ra all; echo \${#all[@]} "\${all[1]}"`, ["a,b c,d"], "3 b c\n"],
+  [`while read -r l; do echo "<$l>"; done; echo end`, ["ü", "", "END"], "<ü>\n<>\nend\n"],
+  [
+    `read -n1 c; read rest; echo "$c+$rest"; read -N3 n; echo "$n"`,
+    ["yes", "a", "b"],
+    "y+es\na\nb\n",
+  ],
+  [`read -d . s; echo "$s"; read -t 9 t; echo $t`, ["a", "b.c"], "a\nb\nc\n"],
+  [`read; v=$(read q; echo $q); (read k; echo "$REPLY $v $k")`, ["a ", "b", "c"], "a  b c\n"],
+  [`set -eu; if read a && ! read b; then echo "$a"; fi; set +eu`, ["a", "END"], "a\n"],
+  [
+    `mapfile -t all; echo "\${all[*]}"; cat > f; wc -l < f`,
+    ["a", "b", "END", "c", "END"],
+    "a b\n1\n",
+  ],
+  [`select s in red blue; do [ -n "$s" ] && break; done; echo $s`, ["9", "", "2"], "blue\n"],
+  [`f() { select s; do echo $s; break; done; }; f u v`, ["1"], "u\n"],
+  // Nobody is asked for what comes from elsewhere.
+  [`echo a | { read x; echo $x; }; read y <<<b; read z </dev/null; echo "$y$z$?"`, [], "a\nb1\n"],
+  [`read -t 0; echo $?; echo x | cat; head -1; exec 7<<<c; read -u 7 w; echo $w`, [], "1\nx\nc\n"],
+];
+
+test("what bash reads is answered over the stream, in each form, and is at its end where nobody answers", () =>
+  inSession(
+    async (id) => {
+      for (const [code, answers, stdout] of asked) {
+        const left = [...answers];
+        const prompts: string[] = [];
+        const response = await streamCell(platform(), id, code, { input: true });
+        const events = await followSession(response, async ({ inputRequest, cell }) => {
+          if (inputRequest === undefined) return;
+          prompts.push(inputRequest.prompt);
+          const text = left.shift();
+          const body = text === undefined || text === "END" ? { end: true } : { text };
+          await answer(platform(), id, cell, body);
+        });
+        const printed = events.map((event) => event.stdout?.text ?? "").join("");
+        assert.deepEqual([printed, left], [stdout, []], code);
+        const prompt = code.includes("Who?") ? "Who? " : code.includes("select") ? "#? " : "";
+        assert.deepEqual(prompts, Array(answers.length).fill(prompt), code);
+      }
+      const secret = await streamCell(platform(), id, "read -sp 'Päss \"?\" ' s; echo $s", {
+        input: true,
+      });
+      const events = await followSession(secret, async ({ inputRequest, cell }) => {
+        if (inputRequest === undefined) return;
+        assert.deepEqual(inputRequest, { prompt: 'Päss "?" ', password: true });
+        await interrupt(platform(), id);
+        await answer(platform(), id, cell, { text: "late" }).catch(() => undefined);
+      });
+      assert.equal(events.at(-1)?.ended?.status, "INTERRUPTED");
+      const none = await runCell(platform(), id, 'read x; echo "$? [$x]"; cat; echo $?');
+      assert.deepEqual([none.status, none.stdout], ["OK", "1 []\n0\n"]);
+    },
+    { language: "bash" },
+  ));
 
 test("JavaScript shows forms, answers and rejected promises are heard", () =>
   inSession(

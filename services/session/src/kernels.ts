@@ -80,7 +80,7 @@ const entries: Readonly<Record<string, Entry>> = {
   bash: {
     command: (interpreter) => [interpreter, "-c", bashStart, interpreter],
     env: {},
-    source: () => textOf("bash/kernel.bash"),
+    source: () => ["input", "kernel"].map((name) => textOf(`bash/${name}.bash`)).join(""),
     encode: bashLine,
   },
   ruby: {
@@ -133,12 +133,13 @@ function nodeSource(language: string): string {
 
 /** A command as a line of bash, in which every text is one word. */
 function bashLine(command: Command): string {
-  const { cell = 0, id = 0, code = "", cursor = 0, silent = false, env = {} } = command;
+  const { cell = 0, id = 0, code = "", cursor = 0, silent = false, env = {}, text } = command;
   switch (command.do) {
     case "run": {
       const variables = Object.entries(env).map(([name, value]) => `${name} ${bashText(value)}`);
       const words = [cell, silent ? 1 : 0, bashText(code), ...variables];
-      return `__syla_begin ${words.join(" ")}; eval "$__syla_code" </dev/null`;
+      const input = command.input === true ? "&$__syla_none" : "/dev/null";
+      return `__syla_begin ${words.join(" ")}; eval "$__syla_code" <${input}`;
     }
     case "check":
       return `__syla_check ${id} ${bashText(code)}`;
@@ -147,14 +148,18 @@ function bashLine(command: Command): string {
     case "inspect":
       return `__syla_nothing ${id}`;
     case "answer":
-      return ":";
+      // One that comes when nobody reads it any more is a command that does nothing.
+      return text === undefined ? ": ." : `: =${bashEscaped(text)}`;
   }
 }
 
-/** As `printf %b` reads it, within quotes. */
 function bashText(text: string): string {
-  const encoded = text.replaceAll(/[^\w.]+/g, (part) =>
+  return `'${bashEscaped(text)}'`;
+}
+
+/** As `printf %b` reads it. */
+function bashEscaped(text: string): string {
+  return text.replaceAll(/[^\w.]+/g, (part) =>
     [...Buffer.from(part)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join(""),
   );
-  return `'${encoded}'`;
 }

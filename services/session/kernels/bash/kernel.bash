@@ -1,9 +1,12 @@
 # Keeps a bash's state between cells. It is an interactive bash without a terminal, whose lines are the platform's: one
 # that an interrupt ends takes the next, and what comes before its prompt says how the cell ended. Texts come as %b of
 # printf reads them, and words go to what was descriptor 3.
+PS1='' PS2=''
 exec {__syla_words}>&3 3>&- 2>&"$__syla_errors" {__syla_errors}>&-
 unset __syla_errors
-PS1='' PS2='' __syla_cell='' __syla_count=0 __syla_status=0 __syla_left=''
+exec {__syla_commands}<&0 {__syla_none}<<<''
+builtin read -r -u "$__syla_none" __syla_rest
+__syla_cell='' __syla_count=0 __syla_status=0 __syla_left=''
 set +o history +H
 declare -A __syla_before=()
 
@@ -12,7 +15,7 @@ __syla_say() { printf '%s\n' "$1" >&"$__syla_words"; }
 # Cell, silence, code, and names and values of variables; answers what the cell before answered.
 __syla_begin() {
   local name value count=''
-  __syla_cell=$1 __syla_left=''
+  __syla_cell=$1 __syla_left='' __syla_rest=''
   printf -v __syla_code %b "$3"
   if [ "$2" = 0 ]; then
     __syla_count=$((__syla_count + 1))
@@ -79,7 +82,7 @@ __syla_complete() {
   elif [[ ${code%"$word"} =~ (^|[\;\|\&\(])[[:space:]]*$ ]]; then
     kind=-c
   fi
-  while read -r match; do
+  while builtin read -r match; do
     [[ $match =~ ^[A-Za-z0-9_./+@:-]+$ ]] || continue
     list+="${list:+,}\"$match\""
     [ $((number += 1)) -lt 500 ] || break
