@@ -48,6 +48,11 @@ export interface Cell {
   readonly stdoutTruncated: boolean;
   readonly results: readonly Result[];
   readonly resultsTruncated: boolean;
+  readonly expressions: readonly {
+    readonly name: string;
+    readonly parts: readonly Part[];
+    readonly error?: CellError;
+  }[];
   readonly error?: CellError;
   readonly inputRequest?: { readonly prompt: string; readonly password: boolean };
   readonly firstEvent: number;

@@ -101,13 +101,80 @@ test("all cells of a long notebook can be given at once, and are aborted togethe
       assert.equal((await client.reply(`b${n}`))["status"], "aborted");
     }
     assert.ok(numbers.every((n) => client.of(`b${n}`, "execute_reply").length === 1));
-    client.send("c", "execute_request", { code: "'x' in globals()", user_expressions: { a: "1" } });
-    const { user_expressions: expressions } = await client.reply("c");
-    assert.match(JSON.stringify(expressions), /"a":\{"status":"error","ename":"NotSupported"/);
+    client.send("c", "execute_request", { code: "'x' in globals()" });
+    await client.reply("c");
     assert.match(JSON.stringify(client.of("c", "execute_result")[0]?.content), /"False"/);
     client.socket.close();
   });
 });
+
+test("a cell that is not stored is shown and not counted, a silent one is neither", async () => {
+  await withSession(async (id) => {
+    const client = await new Client(id).opened();
+    const counts = async (name: string, content: object) => {
+      client.send(name, "execute_request", content);
+      const reply = await client.reply(name);
+      const told = (type: string) =>
+        client.of(name, type).map((one) => one.content["execution_count"]);
+      return [reply["execution_count"], told("execute_input"), told("execute_result")];
+    };
+    assert.deepEqual(await counts("one", { code: "'one'" }), [1, [1], [1]]);
+    const unstored = { code: "print('said'); 'two'", store_history: false };
+    assert.deepEqual(await counts("two", unstored), [1, [2], [2]]);
+    assert.deepEqual(await counts("quiet", { code: "print(6); 'x'", silent: true }), [1, [], []]);
+    assert.equal(client.of("quiet", "stream").length, 1);
+    assert.deepEqual(await counts("three", { code: "_, In, Out" }), [2, [2], [2]]);
+    const known = JSON.stringify(client.of("three", "execute_result")[0]?.content["data"]);
+    assert.match(known, /\('one', \{1: \\"'one'\\",\s*2: [^}]*\},\s*\{1: 'one'/);
+    client.send("past", "history_request", { hist_access_type: "tail", n: 10 });
+    const { history } = await client.reply("past", "history_reply");
+    assert.deepEqual(history, [
+      [0, 1, "'one'"],
+      [0, 2, "_, In, Out"],
+    ]);
+    client.socket.close();
+  });
+});
+
+test("a failing cell aborts those behind it, unless it is silent or told not to", async () => {
+  await withSession(async (id) => {
+    const client = await new Client(id).opened();
+    for (const [content, status] of [
+      [{}, "aborted"],
+      [{ stop_on_error: true }, "aborted"],
+      [{ stop_on_error: false }, "ok"],
+      [{ silent: true }, "ok"],
+    ] as const) {
+      const name = JSON.stringify(content);
+      const code = "import time; time.sleep(0.3); oops";
+      client.send(`fails ${name}`, "execute_request", { code, ...content });
+      client.send(`behind ${name}`, "execute_request", { code: "1" });
+      assert.equal((await client.reply(`fails ${name}`))["ename"], "NameError");
+      assert.equal((await client.reply(`behind ${name}`))["status"], status, name);
+    }
+    client.socket.close();
+  });
+});
+
+test("a cell's expressions are evaluated when it has run, each on its own", async () => {
+  await withSession(async (id) => {
+    const client = await new Client(id).opened();
+    const user_expressions = { sum: " x + 1", none: "None", bad: "y", broken: "1 +", odd: 7 };
+    client.send("a", "execute_request", { code: "x = 41", user_expressions, silent: true });
+    const { status, user_expressions: values } = await client.reply("a");
+    const { bad, broken, ...good } = parseValues(values);
+    const value = (text: string) => ({ status: "ok", data: { "text/plain": text }, metadata: {} });
+    assert.deepEqual([status, good], ["ok", { sum: value("42"), none: value("None") }]);
+    assert.deepEqual([bad?.["ename"], broken?.["ename"]], ["NameError", "SyntaxError"]);
+    client.send("b", "execute_request", { code: "oops", user_expressions: { x: "x" } });
+    assert.equal((await client.reply("b"))["user_expressions"], undefined);
+    client.socket.close();
+  });
+});
+
+function parseValues(values: unknown) {
+  return values as Readonly<Record<string, Message["content"] | undefined>>;
+}
 
 test("an interrupt and a shutdown come by the control channel, what is not known is refused", async () => {
   await withSession(async (id) => {

@@ -308,6 +308,30 @@ for (const [language, cells] of Object.entries(languages)) {
     ));
 }
 
+for (const [language, code, sum] of [
+  ["javascript", "const x = 41", "42"],
+  ["typescript", "const x: number = 41", "42"],
+  ["ruby", "x = 41", "42"],
+  ["bash", "x=41", undefined],
+] as const) {
+  test(`expressions after a cell of ${language}, and cells that are not counted`, () =>
+    inSession(
+      async (id) => {
+        const expressions = { sum: "x + 1", bad: "nothing.there" };
+        const cell = await runCell(platform(), id, code, { uncounted: true, expressions });
+        assert.deepEqual([cell.status, cell.executionCount], ["OK", undefined]);
+        const [value, bad] = cell.expressions;
+        assert.deepEqual(
+          [value?.parts[0]?.text, bad?.error !== undefined],
+          [sum, sum !== undefined],
+        );
+        assert.equal((await runCell(platform(), id, "1", { silent: true })).results.length, 0);
+        assert.equal((await runCell(platform(), id, code)).executionCount, 1);
+      },
+      { language },
+    ));
+}
+
 const asked: readonly (readonly [code: string, answers: readonly string[], stdout: string])[] = [
   [`read x; echo "[$x]"`, [" Ada  L "], "[Ada  L]\n"],
   [`read -rp 'Who? ' a b; echo "$a|$b"`, ["one two\\three 'x'"], "one|two\\three 'x'\n"],

@@ -9,6 +9,7 @@ import {
   CellSchema,
   type CellSpec,
   Cell_Status as Status,
+  type ExpressionValue,
   type InputRequest,
   InputRequestSchema,
 } from "@syla/contract/syla/session/v1/cell";
@@ -40,6 +41,8 @@ export class Cell {
   readonly ended: Promise<void>;
   /** The number of its last event, once it has ended. */
   lastEvent: number | undefined;
+  /** How much its expressions came to. */
+  expressionsBytes = 0;
   /** Why it is to be interrupted, once it is. */
   interrupted: "call" | "timeout" | undefined;
   readonly #end = Promise.withResolvers<void>();
@@ -54,6 +57,7 @@ export class Cell {
     this.ended = this.#end.promise;
     this.message = create(CellSchema, {
       ...{ id, session, code: spec.code, status: Status.QUEUED, firstEvent },
+      silent: spec.silent,
       createdAt: timestampFromMs(nowMs),
     });
   }
@@ -79,12 +83,12 @@ export class Cell {
     };
   }
 
-  /** It without output and results. */
+  /** It without output, results and what its expressions came to. */
   outline(): CellMessage {
-    return clone(CellSchema, { ...this.message, results: [] });
+    return clone(CellSchema, { ...this.message, results: [], expressions: [] });
   }
 
-  /** It without code, too, which its first event had. */
+  /** It without output and results, and without its code, which its first event had. */
   brief(): CellMessage {
     return clone(CellSchema, { ...this.message, results: [], code: "" });
   }
@@ -106,6 +110,17 @@ export class Cell {
     }
     results.push(result);
     this.#resultsBytes += bytes + resultBytes;
+  }
+
+  /** Keeps what one of its expressions came to; what was not asked for, or is too much, is as not evaluated. */
+  express(value: ExpressionValue, bytes: number): void {
+    const { expressions } = this.message;
+    const isWanted = Object.hasOwn(this.spec.expressions, value.name);
+    if (!isWanted || expressions.some(({ name }) => name === value.name)) return;
+    if (this.#resultsBytes + bytes + resultBytes > this.#resultsBytesMax) return;
+    expressions.push(value);
+    this.#resultsBytes += bytes + resultBytes;
+    this.expressionsBytes += bytes;
   }
 
   /** Shows something else in the place of all results with this display id. */

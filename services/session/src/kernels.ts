@@ -8,6 +8,9 @@ export interface Command {
   /** The cell to run. */
   readonly cell?: number;
   readonly silent?: boolean;
+  readonly uncounted?: boolean;
+  /** To evaluate when it has run to its end, by name. */
+  readonly expressions?: Readonly<Record<string, string>>;
   readonly input?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   /** How many bytes a word may have. */
@@ -133,11 +136,12 @@ function nodeSource(language: string): string {
 
 /** A command as a line of bash, in which every text is one word. */
 function bashLine(command: Command): string {
-  const { cell = 0, id = 0, code = "", cursor = 0, silent = false, env = {}, text } = command;
+  const { cell = 0, id = 0, code = "", cursor = 0, env = {}, text } = command;
   switch (command.do) {
     case "run": {
       const variables = Object.entries(env).map(([name, value]) => `${name} ${bashText(value)}`);
-      const words = [cell, silent ? 1 : 0, bashText(code), ...variables];
+      const kind = command.silent === true ? "silent" : command.uncounted ? "uncounted" : "counted";
+      const words = [cell, kind, bashText(code), ...variables];
       const input = command.input === true ? "&$__syla_none" : "/dev/null";
       return `__syla_begin ${words.join(" ")}; eval "$__syla_code" <${input}`;
     }

@@ -261,12 +261,12 @@ export class Session {
     if (cell === undefined) return;
     this.#current = this.#last = cell;
     if (this.message.status === Status.IDLE) this.#become(Status.BUSY);
-    const { code, env, input, silent, timeout } = cell.spec;
+    const { code, env, input, silent, uncounted, expressions, timeout } = cell.spec;
     const max = this.#options.config.wordBytes;
-    const more = Object.keys(env).length > 0 ? { env } : {};
     const command: Command = {
-      ...{ do: "run", cell: cell.message.id, code, input, silent, max },
-      ...more,
+      ...{ do: "run", cell: cell.message.id, code, input, silent, uncounted, max },
+      ...(Object.keys(env).length > 0 ? { env } : {}),
+      ...(Object.keys(expressions).length > 0 ? { expressions } : {}),
     };
     const told = (this.#signalling ?? Promise.resolve()).then(() => this.#kernel?.tell(command));
     told.catch((error: unknown) => this.#refused(cell, error));
@@ -320,6 +320,8 @@ export class Session {
         return this.#onInput(word.request, bytes);
       case "error":
         return this.#onError(word.error, bytes);
+      case "expression":
+        return this.#current?.express(word.value, bytes);
       case "ended":
         return this.#onEnded(this.#named(word.cell), word.outcome);
       case "reply":
@@ -437,7 +439,7 @@ export class Session {
     const nowMs = this.#options.clock.now();
     cell.finish(status, error, nowMs);
     this.message.activeAt = timestampFromMs(nowMs);
-    this.#tell(cell, { case: "ended", value: cell.brief() }, 0);
+    this.#tell(cell, { case: "ended", value: cell.brief() }, cell.expressionsBytes);
     cell.lastEvent = this.message.lastEvent;
     this.cells.trim();
     cell.settle();

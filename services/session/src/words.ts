@@ -8,6 +8,8 @@ import {
   CellErrorSchema,
   type CellResult,
   CellResultSchema,
+  type ExpressionValue,
+  ExpressionValueSchema,
   type InputRequest,
   InputRequestSchema,
   type MimePart,
@@ -22,6 +24,7 @@ export type Word =
   | { readonly kind: "clear"; readonly wait: boolean }
   | { readonly kind: "input"; readonly request: InputRequest }
   | { readonly kind: "error"; readonly error: CellError }
+  | { readonly kind: "expression"; readonly value: ExpressionValue }
   | { readonly kind: "ended"; readonly cell: number; readonly outcome: Outcome }
   | { readonly kind: "reply"; readonly to: number; readonly body: Fields };
 
@@ -91,6 +94,8 @@ export function parseWord(line: Buffer): Word {
       return { kind: "input", request: inputOf(fields) };
     case "error":
       return { kind: "error", error: errorOf(fields) };
+    case "expression":
+      return { kind: "expression", value: expressionOf(fields) };
     case "ended":
       return { kind: "ended", cell: whole(fields, "cell"), outcome: outcomeOf(fields) };
     case "reply":
@@ -165,14 +170,25 @@ function resultOf(fields: Fields): CellResult {
   if (!parts.some(({ mimeType }) => mimeType === "text/plain")) {
     parts.unshift(partOf("text/plain", ""));
   }
-  const metadata = fields["metadata"];
   return create(CellResultSchema, {
     main: fields["main"] === true,
     parts,
     displayId: textOf(fields, "displayId", nameMax),
-    metadataJson:
-      isObject(metadata) && Object.keys(metadata).length > 0 ? JSON.stringify(metadata) : "",
+    metadataJson: metadataOf(fields),
   });
+}
+
+function metadataOf({ metadata }: Fields): string {
+  return isObject(metadata) && Object.keys(metadata).length > 0 ? JSON.stringify(metadata) : "";
+}
+
+function expressionOf(fields: Fields): ExpressionValue {
+  const name = textOf(fields, "name", nameMax);
+  if (isObject(fields["error"])) {
+    return create(ExpressionValueSchema, { name, error: errorOf(fields["error"]) });
+  }
+  const parts = partsOf(fields["forms"]);
+  return create(ExpressionValueSchema, { name, parts, metadataJson: metadataOf(fields) });
 }
 
 function inputOf(fields: Fields): InputRequest {

@@ -6,18 +6,19 @@ exec {__syla_words}>&3 3>&- 2>&"$__syla_errors" {__syla_errors}>&-
 unset __syla_errors
 exec {__syla_commands}<&0 {__syla_none}<<<''
 builtin read -r -u "$__syla_none" __syla_rest
-__syla_cell='' __syla_count=0 __syla_status=0 __syla_left=''
+__syla_cell='' __syla_kind='' __syla_count=0 __syla_status=0 __syla_left=''
 set +o history +H
 declare -A __syla_before=()
 
 __syla_say() { printf '%s\n' "$1" >&"$__syla_words"; }
 
-# Cell, silence, code, and names and values of variables; answers what the cell before answered.
+# Cell, what kind of one, code, and names and values of variables; answers what the cell before answered.
 __syla_begin() {
   local name value count=''
   __syla_cell=$1 __syla_left='' __syla_rest=''
   printf -v __syla_code %b "$3"
-  if [ "$2" = 0 ]; then
+  __syla_kind=$2
+  if [ "$2" = counted ]; then
     __syla_count=$((__syla_count + 1))
     count=",\"count\":$__syla_count"
   fi
@@ -46,7 +47,7 @@ __syla_prompt() {
     if [ -n "${__syla_before[$name]}" ]; then export "$name=${__syla_before[$name]#=}"; else unset "$name"; fi
   done
   __syla_before=() __syla_status=$status
-  if [ $status != 0 ] && [ $outcome = ok ]; then
+  if [ $status != 0 ] && [ $outcome = ok ] && [ "$__syla_kind" != silent ]; then
     __syla_say "{\"say\":\"result\",\"main\":true,\"forms\":{\"text/plain\":\"exit status $status\"}}"
   fi
   __syla_say "{\"say\":\"ended\",\"cell\":$__syla_cell,\"outcome\":\"$outcome\"}"

@@ -182,16 +182,18 @@ function withoutTypes(code) {
 async function run(command) {
   cell = command;
   wordMax = command.max ?? wordMax;
-  const { cell: number, code, silent, env = {} } = command;
-  if (!silent) count += 1;
-  say({ say: "started", cell: number, ...(silent ? {} : { count }) });
+  const { cell: number, code, silent, env = {}, expressions = {} } = command;
+  const counted = !silent && !command.uncounted;
+  if (counted) count += 1;
+  say({ say: "started", cell: number, ...(counted ? { count } : {}) });
   const before = Object.keys(env).map((name) => [name, process.env[name]]);
   Object.assign(process.env, env);
   let outcome = "ok";
   try {
     const { result, exceptionDetails } = await evaluate(scriptOf(code, number));
     if (exceptionDetails !== undefined) throw await realValue(exceptionDetails.exception ?? result);
-    if (!silent && result.type !== "undefined") await showValue(await realValue(result));
+    if (!silent && result.type !== "undefined") await showValue(await realValue(result), counted);
+    for (const [name, source] of Object.entries(expressions)) await express(name, source, number);
   } catch (error) {
     outcome = error instanceof Interrupted ? "interrupted" : "error";
     say({ say: "error", ...described(error) });
@@ -206,8 +208,20 @@ async function run(command) {
   say({ say: "ended", cell: number, outcome });
 }
 
-async function showValue(value) {
-  globalThis._ = value;
+/** An expression after a cell, which changes nothing of how that ended. */
+async function express(name, source, number) {
+  const word = { say: "expression", name };
+  try {
+    const { result, exceptionDetails } = await evaluate(scriptOf(`(${source}\n)`, number));
+    if (exceptionDetails !== undefined) throw await realValue(exceptionDetails.exception ?? result);
+    say({ ...word, forms: await formsOf(await realValue(result)) });
+  } catch (error) {
+    say({ ...word, error: described(error) });
+  }
+}
+
+async function showValue(value, counted) {
+  if (counted) globalThis._ = value;
   if (isForms(value)) {
     const entries = Object.entries(value).map(([mime, data]) => [mime, formOf(mime, data)]);
     say({

@@ -32,6 +32,7 @@ class State:
     cell = None  # what runs now: a cell's number, or -1 for a question
     input = False
     silent = False
+    counted = False
     count = 0
     flags = 0
     pending = False  # an interrupt that could not be raised where it came

@@ -75,7 +75,8 @@ def run_cell(code, name):
         run_code(tree, name)
     value = run_code(_ast.Expression(last.value), name, "eval")
     if value is not None:
-        keep_value(value)
+        if state.counted:
+            keep_value(value)
         show(value, is_main=True)
 
 
@@ -151,14 +152,30 @@ def finish_cell():
     flush()
 
 
+def evaluate(label, source):
+    """An expression after a cell, which changes nothing of how that ended."""
+    word = {"say": "expression", "name": label}
+
+    def work():
+        word["forms"], word["metadata"] = forms_of(run_code(compile(
+            source.strip(), "<expression>", "eval", ONLY_AST | AWAIT | state.flags, True), "<expression>", "eval"))
+
+    error = attempt(work)
+    if error is not None:
+        word["error"] = {"name": type(error).__name__}
+        attempt(lambda: word["error"].update(describe(error)))
+    say(word)
+
+
 def run(command):
     state.input, state.silent = command["input"], command["silent"]
+    state.counted = not (state.silent or command["uncounted"])
     state.cell, state.pending = command["cell"], False
     state.word_max = command.get("max", state.word_max)
     word = {"say": "started", "cell": state.cell}
     code, given = command["code"], command.get("env")
     name = "<cell %d>" % state.cell
-    if not state.silent:
+    if state.counted:
         state.count += 1
         word["count"] = state.count
         In[state.count] = code
@@ -177,6 +194,9 @@ def run(command):
     if late is not None and error is None:
         error = late
         tell_error(error)
+    if error is None:
+        for label, source in command.get("expressions", {}).items():
+            evaluate(label, source)
     for key, value in before.items():
         os.environ.pop(key, None) if value is None else os.environ.update({key: value})
     outcome = "ok" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "error"

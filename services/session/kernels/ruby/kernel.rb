@@ -43,6 +43,10 @@ class SylaKernel
   end
 
   def show(value, main: false)
+    say(say: "result", main: main, forms: forms_of(value))
+  end
+
+  def forms_of(value)
     forms = value.is_a?(Hash) && !value.empty? && value.keys.all? { |key| key.to_s.include?("/") } ? given(value) : {}
     FORMS.each do |mime, name|
       next unless forms[mime].nil? && value.respond_to?(name) && !value.is_a?(Module)
@@ -50,7 +54,7 @@ class SylaKernel
       forms[mime] = form(mime, made) if made.is_a?(String)
     end
     forms["text/plain"] ||= plain(value)
-    say(say: "result", main: main, forms: forms)
+    forms
   end
 
   def given(value)
@@ -72,12 +76,13 @@ class SylaKernel
     @cell, @input = command["cell"], command["input"]
     @word_max = command["max"] || @word_max
     word = { say: "started", cell: @cell }
-    word[:count] = (@count += 1) unless command["silent"]
+    word[:count] = (@count += 1) unless command["silent"] || command["uncounted"]
     say(word)
     env = command["env"] || {}
     before = env.keys.to_h { |name| [name, ENV[name]] }
     ENV.update(env)
     outcome = attempt(command["code"], command["silent"])
+    (command["expressions"] || {}).each { |name, source| express(name, source) } if outcome == "ok"
     ENV.update(before)
     exit!(outcome == "ok" ? 0 : 1) if Process.pid != @process
     number, @cell = @cell, nil
@@ -100,14 +105,28 @@ class SylaKernel
     $stdout.flush
   end
 
-  def tell(error)
+  # After a cell, and changing nothing of how that ended.
+  def express(name, source)
+    Thread.handle_interrupt(Interrupt => :immediate) do
+      say(say: "expression", name: name, forms: forms_of(@place.eval(source, "<expression>", 1)))
+    end
+  rescue Exception => error
+    say(say: "expression", name: name, error: facts_of(error))
+  end
+
+  def facts_of(error)
     # What is ours is a string that was evaluated, and has no file.
     lines = (error.backtrace || []).take_while { |line| !line.start_with?("<kernel>") }
     text = error.message.to_s.encode("UTF-8", invalid: :replace, undef: :replace)
-    say(say: "error", name: error.class.name.to_s, message: text, traceback: ["#{error.class}: #{text}", *lines])
-    warn("#{error.class}: #{text}", *lines) if Process.pid != @process
+    { name: error.class.name.to_s, message: text, traceback: ["#{error.class}: #{text}", *lines] }
   rescue StandardError
-    say(say: "error", name: error.class.name.to_s, message: "", traceback: [])
+    { name: error.class.name.to_s, message: "", traceback: [] }
+  end
+
+  def tell(error)
+    facts = facts_of(error)
+    say(say: "error", **facts)
+    warn(*facts[:traceback]) if Process.pid != @process
   end
 
   def answer(command)

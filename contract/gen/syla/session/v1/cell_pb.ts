@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file syla/session/v1/cell.proto.
  */
 export const file_syla_session_v1_cell: GenFile = /*@__PURE__*/
-  fileDesc("ChpzeWxhL3Nlc3Npb24vdjEvY2VsbC5wcm90bxIPc3lsYS5zZXNzaW9uLnYxIq8CCghDZWxsU3BlYxIYCgRjb2RlGAEgASgJQgq6SAdyBSiAgIABEmcKA2VudhgCIAMoCzIiLnN5bGEuc2Vzc2lvbi52MS5DZWxsU3BlYy5FbnZFbnRyeUI2ukgzmgEwEIACIh9yHRiAAjIYXltBLVphLXpfXVtBLVphLXowLTlfXSokKgpyCCiAgAS6AQEAEjoKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDrpIC6oBCCIECICjBSoAEg0KBWlucHV0GAQgASgIEg4KBnNpbGVudBgFIAEoCBIZChFjb250aW51ZV9vbl9lcnJvchgGIAEoCBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIqgFCgRDZWxsEgoKAmlkGAEgASgFEg8KB3Nlc3Npb24YAiABKAkSLAoGc3RhdHVzGAMgASgOMhwuc3lsYS5zZXNzaW9uLnYxLkNlbGwuU3RhdHVzEgwKBGNvZGUYBCABKAkSHAoPZXhlY3V0aW9uX2NvdW50GAUgASgFSACIAQESDgoGc3Rkb3V0GAYgASgJEg4KBnN0ZGVychgHIAEoCRIYChBzdGRvdXRfdHJ1bmNhdGVkGAggASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYCSABKAgSLAoHcmVzdWx0cxgKIAMoCzIbLnN5bGEuc2Vzc2lvbi52MS5DZWxsUmVzdWx0EikKBWVycm9yGAsgASgLMhouc3lsYS5zZXNzaW9uLnYxLkNlbGxFcnJvchI0Cg1pbnB1dF9yZXF1ZXN0GAwgASgLMh0uc3lsYS5zZXNzaW9uLnYxLklucHV0UmVxdWVzdBIuCgpjcmVhdGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZmlyc3RfZXZlbnQYECABKAUSGQoRcmVzdWx0c190cnVuY2F0ZWQYESABKAgidAoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEgoKBlFVRVVFRBABEgsKB1JVTk5JTkcQAhIGCgJPSxADEgkKBUVSUk9SEAQSDwoLSU5URVJSVVBURUQQBRILCgdTS0lQUEVEEAYSCAoERElFRBAHQhIKEF9leGVjdXRpb25fY291bnQibwoKQ2VsbFJlc3VsdBIMCgRtYWluGAEgASgIEigKBXBhcnRzGAIgAygLMhkuc3lsYS5zZXNzaW9uLnYxLk1pbWVQYXJ0EhIKCmRpc3BsYXlfaWQYAyABKAkSFQoNbWV0YWRhdGFfanNvbhgEIAEoCSJHCghNaW1lUGFydBIRCgltaW1lX3R5cGUYASABKAkSDgoEdGV4dBgCIAEoCUgAEhAKBmJhc2U2NBgDIAEoDEgAQgYKBGRhdGEiPQoJQ2VsbEVycm9yEgwKBG5hbWUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIRCgl0cmFjZWJhY2sYAyADKAkiMAoMSW5wdXRSZXF1ZXN0Eg4KBnByb21wdBgBIAEoCRIQCghwYXNzd29yZBgCIAEoCCIcCgxDbGVhclJlc3VsdHMSDAoEd2FpdBgBIAEoCGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChpzeWxhL3Nlc3Npb24vdjEvY2VsbC5wcm90bxIPc3lsYS5zZXNzaW9uLnYxItIDCghDZWxsU3BlYxIYCgRjb2RlGAEgASgJQgq6SAdyBSiAgIABEmcKA2VudhgCIAMoCzIiLnN5bGEuc2Vzc2lvbi52MS5DZWxsU3BlYy5FbnZFbnRyeUI2ukgzmgEwEIACIh9yHRiAAjIYXltBLVphLXpfXVtBLVphLXowLTlfXSokKgpyCCiAgAS6AQEAEjoKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDrpIC6oBCCIECICjBSoAEg0KBWlucHV0GAQgASgIEg4KBnNpbGVudBgFIAEoCBIZChFjb250aW51ZV9vbl9lcnJvchgGIAEoCBIRCgl1bmNvdW50ZWQYByABKAgSWgoLZXhwcmVzc2lvbnMYCCADKAsyKi5zeWxhLnNlc3Npb24udjEuQ2VsbFNwZWMuRXhwcmVzc2lvbnNFbnRyeUIZukgWmgETEGQiB3IFEAEYgAIqBnIEKICABBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjIKEEV4cHJlc3Npb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLvBQoEQ2VsbBIKCgJpZBgBIAEoBRIPCgdzZXNzaW9uGAIgASgJEiwKBnN0YXR1cxgDIAEoDjIcLnN5bGEuc2Vzc2lvbi52MS5DZWxsLlN0YXR1cxIMCgRjb2RlGAQgASgJEhwKD2V4ZWN1dGlvbl9jb3VudBgFIAEoBUgAiAEBEg4KBnN0ZG91dBgGIAEoCRIOCgZzdGRlcnIYByABKAkSGAoQc3Rkb3V0X3RydW5jYXRlZBgIIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGAkgASgIEiwKB3Jlc3VsdHMYCiADKAsyGy5zeWxhLnNlc3Npb24udjEuQ2VsbFJlc3VsdBIpCgVlcnJvchgLIAEoCzIaLnN5bGEuc2Vzc2lvbi52MS5DZWxsRXJyb3ISNAoNaW5wdXRfcmVxdWVzdBgMIAEoCzIdLnN5bGEuc2Vzc2lvbi52MS5JbnB1dFJlcXVlc3QSLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2ZpcnN0X2V2ZW50GBAgASgFEhkKEXJlc3VsdHNfdHJ1bmNhdGVkGBEgASgIEg4KBnNpbGVudBgSIAEoCBI1CgtleHByZXNzaW9ucxgTIAMoCzIgLnN5bGEuc2Vzc2lvbi52MS5FeHByZXNzaW9uVmFsdWUidAoGU3RhdHVzEhYKElNUQVRVU19VTlNQRUNJRklFRBAAEgoKBlFVRVVFRBABEgsKB1JVTk5JTkcQAhIGCgJPSxADEgkKBUVSUk9SEAQSDwoLSU5URVJSVVBURUQQBRILCgdTS0lQUEVEEAYSCAoERElFRBAHQhIKEF9leGVjdXRpb25fY291bnQiiwEKD0V4cHJlc3Npb25WYWx1ZRIMCgRuYW1lGAEgASgJEigKBXBhcnRzGAIgAygLMhkuc3lsYS5zZXNzaW9uLnYxLk1pbWVQYXJ0EhUKDW1ldGFkYXRhX2pzb24YAyABKAkSKQoFZXJyb3IYBCABKAsyGi5zeWxhLnNlc3Npb24udjEuQ2VsbEVycm9yIm8KCkNlbGxSZXN1bHQSDAoEbWFpbhgBIAEoCBIoCgVwYXJ0cxgCIAMoCzIZLnN5bGEuc2Vzc2lvbi52MS5NaW1lUGFydBISCgpkaXNwbGF5X2lkGAMgASgJEhUKDW1ldGFkYXRhX2pzb24YBCABKAkiRwoITWltZVBhcnQSEQoJbWltZV90eXBlGAEgASgJEg4KBHRleHQYAiABKAlIABIQCgZiYXNlNjQYAyABKAxIAEIGCgRkYXRhIj0KCUNlbGxFcnJvchIMCgRuYW1lGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoJdHJhY2ViYWNrGAMgAygJIjAKDElucHV0UmVxdWVzdBIOCgZwcm9tcHQYASABKAkSEAoIcGFzc3dvcmQYAiABKAgiHAoMQ2xlYXJSZXN1bHRzEgwKBHdhaXQYASABKAhiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What to run.
@@ -64,6 +64,20 @@ export type CellSpec = Message<"syla.session.v1.CellSpec"> & {
    * @generated from field: bool continue_on_error = 6;
    */
   continueOnError: boolean;
+
+  /**
+   * Runs it without counting it or remembering it in the interpreter's history; its value is shown all the same.
+   *
+   * @generated from field: bool uncounted = 7;
+   */
+  uncounted: boolean;
+
+  /**
+   * Expressions that are evaluated when it has run to its end, by a name of your own for each; in Bash, none are.
+   *
+   * @generated from field: map<string, string> expressions = 8;
+   */
+  expressions: { [key: string]: string };
 };
 
 /**
@@ -197,6 +211,20 @@ export type Cell = Message<"syla.session.v1.Cell"> & {
    * @generated from field: bool results_truncated = 17;
    */
   resultsTruncated: boolean;
+
+  /**
+   * It was given as silent.
+   *
+   * @generated from field: bool silent = 18;
+   */
+  silent: boolean;
+
+  /**
+   * What its expressions came to, once it has run to its end.
+   *
+   * @generated from field: repeated syla.session.v1.ExpressionValue expressions = 19;
+   */
+  expressions: ExpressionValue[];
 };
 
 /**
@@ -283,6 +311,48 @@ export const Cell_StatusSchema: GenEnum<Cell_Status> = /*@__PURE__*/
   enumDesc(file_syla_session_v1_cell, 1, 0);
 
 /**
+ * What an expression of a cell came to.
+ *
+ * @generated from message syla.session.v1.ExpressionValue
+ */
+export type ExpressionValue = Message<"syla.session.v1.ExpressionValue"> & {
+  /**
+   * The name that it was given under.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its value in several forms; none when it failed.
+   *
+   * @generated from field: repeated syla.session.v1.MimePart parts = 2;
+   */
+  parts: MimePart[];
+
+  /**
+   * What the interpreter says about the forms, as a JSON object by media type; empty when it says nothing.
+   *
+   * @generated from field: string metadata_json = 3;
+   */
+  metadataJson: string;
+
+  /**
+   * How it failed.
+   *
+   * @generated from field: syla.session.v1.CellError error = 4;
+   */
+  error?: CellError | undefined;
+};
+
+/**
+ * Describes the message syla.session.v1.ExpressionValue.
+ * Use `create(ExpressionValueSchema)` to create a new message.
+ */
+export const ExpressionValueSchema: GenMessage<ExpressionValue> = /*@__PURE__*/
+  messageDesc(file_syla_session_v1_cell, 2);
+
+/**
  * Something that a cell showed.
  *
  * @generated from message syla.session.v1.CellResult
@@ -322,7 +392,7 @@ export type CellResult = Message<"syla.session.v1.CellResult"> & {
  * Use `create(CellResultSchema)` to create a new message.
  */
 export const CellResultSchema: GenMessage<CellResult> = /*@__PURE__*/
-  messageDesc(file_syla_session_v1_cell, 2);
+  messageDesc(file_syla_session_v1_cell, 3);
 
 /**
  * One form of a result.
@@ -366,7 +436,7 @@ export type MimePart = Message<"syla.session.v1.MimePart"> & {
  * Use `create(MimePartSchema)` to create a new message.
  */
 export const MimePartSchema: GenMessage<MimePart> = /*@__PURE__*/
-  messageDesc(file_syla_session_v1_cell, 3);
+  messageDesc(file_syla_session_v1_cell, 4);
 
 /**
  * How a cell failed.
@@ -401,7 +471,7 @@ export type CellError = Message<"syla.session.v1.CellError"> & {
  * Use `create(CellErrorSchema)` to create a new message.
  */
 export const CellErrorSchema: GenMessage<CellError> = /*@__PURE__*/
-  messageDesc(file_syla_session_v1_cell, 4);
+  messageDesc(file_syla_session_v1_cell, 5);
 
 /**
  * What a cell asks of its user.
@@ -429,7 +499,7 @@ export type InputRequest = Message<"syla.session.v1.InputRequest"> & {
  * Use `create(InputRequestSchema)` to create a new message.
  */
 export const InputRequestSchema: GenMessage<InputRequest> = /*@__PURE__*/
-  messageDesc(file_syla_session_v1_cell, 5);
+  messageDesc(file_syla_session_v1_cell, 6);
 
 /**
  * Results are to be cleared.
@@ -450,5 +520,5 @@ export type ClearResults = Message<"syla.session.v1.ClearResults"> & {
  * Use `create(ClearResultsSchema)` to create a new message.
  */
 export const ClearResultsSchema: GenMessage<ClearResults> = /*@__PURE__*/
-  messageDesc(file_syla_session_v1_cell, 6);
+  messageDesc(file_syla_session_v1_cell, 7);
 

@@ -2,7 +2,7 @@
 // back as the kernel's messages. There is one loop that tells, an event at a time, and it waits for a client that does
 // not read; so nothing collects here, and what the session then does not hold any more is told as lost.
 import { randomUUID } from "node:crypto";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { Cell_Status as CellStatus } from "@syla/contract/syla/session/v1/cell";
 import {
   type Session,
@@ -44,6 +44,13 @@ const closes = { done: 1000, notUnderstood: 1007, tooMuch: 1008, failed: 1011 } 
 const clientCharsMax = 256;
 const expressionsMax = 100;
 
+function textsIn(value: JsonValue | undefined): [name: string, text: string][] {
+  const texts = Object.entries(value ?? {}).flatMap(([name, text]): [string, string][] =>
+    typeof text === "string" ? [[name, text]] : [],
+  );
+  return texts.slice(0, expressionsMax);
+}
+
 /** Serves a connection to its end. */
 export function serveChannel(options: ChannelOptions): void {
   const known = options.client !== "" && options.client.length <= clientCharsMax;
@@ -56,6 +63,8 @@ class Channel implements Connection {
   readonly #turns = new Turns();
   readonly #opened = Promise.withResolvers<{ link: KernelLink; session: Session }>();
   #link: KernelLink | undefined;
+  /** The last count that the interpreter told. */
+  #count = 0;
   /** The cell that runs, as far as this client was told. */
   #running: number | undefined;
   #restarting = false;
@@ -80,6 +89,7 @@ class Channel implements Connection {
       const session = await sessions.getSession({ id: kernel }, { parent: context });
       const link = links.enter(kernel, client, this);
       this.#link = link;
+      this.#count = session.executionCount;
       stop = keepKernel(this.#options, session);
       const after = link.places.get(client) ?? session.lastEvent;
       await this.#tellRunning(link);
@@ -128,7 +138,9 @@ class Channel implements Connection {
     const isOurs = cell.client === this.#options.client;
     if (event.case === "started") {
       await this.#settle(link, (before) => before < id);
-      cell.count = event.value.executionCount ?? cell.count;
+      const { executionCount } = event.value;
+      cell.count = executionCount ?? this.#count + 1;
+      this.#count = executionCount ?? this.#count;
       this.#running = id;
     }
     if (event.case === "inputRequest") {
@@ -154,7 +166,7 @@ class Channel implements Connection {
 
   // Told when the cell was given, which may be long ago; asked for again rather than held by every client.
   async #codeOf(id: number, event: SessionEvent["event"]): Promise<string> {
-    if (event.case !== "started" || event.value.executionCount === undefined) return "";
+    if (event.case !== "started" || event.value.silent) return "";
     const { sessions, kernel, context: parent } = this.#options;
     return (await sessions.getCell({ session: kernel, id }, { parent })).code;
   }
@@ -165,6 +177,7 @@ class Channel implements Connection {
         // Clients take "restarting" for a restart that nobody asked for, and begin anew.
         const isAsked = link.restartOf === session.restarts;
         this.#restarting = true;
+        this.#count = session.executionCount;
         return this.#publish(state(isAsked ? "starting" : "restarting"));
       }
       case Status.IDLE:
@@ -201,10 +214,9 @@ class Channel implements Connection {
 
   async #answer(cell: LinkedCell, ended: Parameters<typeof executeReply>[0]): Promise<void> {
     cell.answered = true;
-    const message = "Kernels of Syla do not evaluate expressions after a cell.";
-    const expressions: JsonObject = {};
-    for (const name of cell.expressions) expressions[name] = refusal("NotSupported", message);
-    await this.#send("shell", "execute_reply", cell.parent, executeReply(ended, expressions));
+    const { expressions } = cell;
+    const content = executeReply(ended, { lastCount: this.#count, expressions });
+    await this.#send("shell", "execute_reply", cell.parent, content);
   }
 
   /** What is known of a cell; of one that was not given here, as if it had been given by the kernel itself. */
@@ -325,17 +337,20 @@ class Channel implements Connection {
 
   async #start(link: KernelLink, parent: JsonObject, content: JsonObject): Promise<void> {
     const { sessions, kernel, client, context } = this.#options;
-    const { silent, allow_stdin, stop_on_error, user_expressions } = content;
+    const silent = content["silent"] === true;
+    const expressions = textsIn(content["user_expressions"]);
     const spec = {
-      code: textIn(content, "code"),
-      ...{ silent: silent === true, input: allow_stdin === true },
-      continueOnError: stop_on_error === false,
+      ...{ code: textIn(content, "code"), silent, input: content["allow_stdin"] === true },
+      uncounted: content["store_history"] === false,
+      // What a front end asks for itself aborts nothing of its user's.
+      continueOnError: silent || content["stop_on_error"] === false,
+      expressions: Object.fromEntries(expressions),
     };
-    const expressions = Object.keys(user_expressions ?? {}).slice(0, expressionsMax);
     const request = { session: kernel, spec };
     // Its number is all that is wanted; what comes of it is told to all who watch.
     for await (const { cell, number } of sessions.runCellStream(request, { parent: context })) {
-      const facts = { parent, client, expressions, firstEvent: number };
+      const names = expressions.map(([name]) => name);
+      const facts = { parent, client, expressions: names, firstEvent: number };
       link.add(cell, { ...facts, count: 0, ended: false, answered: false });
       return;
     }

@@ -24,9 +24,13 @@ test("publishedOf() tells output as text, also bytes that are none", () => {
   ]);
 });
 
-test("publishedOf() publishes the code of what is counted alone", () => {
+test("publishedOf() publishes the code of all but what is silent", () => {
   const busy = { type: "status", content: { execution_state: "busy" } };
-  assert.deepEqual(told({ case: "started", value: {} }), [busy]);
+  assert.deepEqual(told({ case: "started", value: { silent: true } }), [busy]);
+  assert.deepEqual(told({ case: "started", value: {} }), [
+    busy,
+    { type: "execute_input", content: { code: "1", execution_count: 3 } },
+  ]);
   assert.deepEqual(told({ case: "started", value: { executionCount: 7 } }), [
     busy,
     { type: "execute_input", content: { code: "1", execution_count: 7 } },
@@ -72,7 +76,9 @@ test("formsOf() has JSON as JSON, unless it is none or too deep to be written ag
 
 test("executeReply() is ok, aborted, or the error", () => {
   const reply = (status: Status, more: object = {}) =>
-    executeReply(create(CellSchema, { status, executionCount: 2, ...more }), {});
+    executeReply(create(CellSchema, { status, executionCount: 2, ...more }), {
+      ...{ lastCount: 7, expressions: [] },
+    });
   assert.deepEqual(reply(Status.OK), {
     ...{ status: "ok", execution_count: 2, payload: [], user_expressions: {} },
   });
@@ -82,4 +88,5 @@ test("executeReply() is ok, aborted, or the error", () => {
     ...{ status: "error", execution_count: 2, ename: "E", evalue: "m", traceback: ["a", "b"] },
   });
   assert.equal(reply(Status.INTERRUPTED)["ename"], "KeyboardInterrupt");
+  assert.equal(reply(Status.OK, { executionCount: undefined })["execution_count"], 7);
 });

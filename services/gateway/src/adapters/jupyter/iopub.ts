@@ -22,21 +22,21 @@ const jsonType = /^application\/(?:[\w.-]+\+)?json$/;
 
 /** What of a cell its events do not say each. */
 export interface Known {
-  /** The interpreter's count of it. */
+  /** The interpreter's count of it; of one that is not counted, what it would be. */
   readonly count: number;
   readonly code: string;
 }
 
 /** What an event of a cell is to all who follow. */
-export function publishedOf({ event }: SessionEvent, { count, code }: Known): readonly Published[] {
+export function publishedOf({ event }: SessionEvent, known: Known): readonly Published[] {
   switch (event.case) {
     case "started":
-      return startedMessages(event.value, code);
+      return startedMessages(event.value, known);
     case "stdout":
     case "stderr":
       return [{ type: "stream", content: { name: event.case, text: textOf(event.value) } }];
     case "result":
-      return [resultMessage(event.value, count)];
+      return [resultMessage(event.value, known.count)];
     case "update":
       return [{ type: "update_display_data", content: displayOf(event.value) }];
     case "clear":
@@ -59,13 +59,16 @@ export function state(executionState: string): Published {
   return { type: "status", content: { execution_state: executionState } };
 }
 
-/** The answer to who asked for a cell that has ended. */
-export function executeReply(cell: Cell, userExpressions: JsonObject): JsonObject {
-  const count = cell.executionCount ?? 0;
+/** The answer to who asked for a cell that has ended; one that was not counted has the last count. */
+export function executeReply(
+  cell: Cell,
+  { lastCount, expressions: names }: { lastCount: number; expressions: readonly string[] },
+): JsonObject {
+  const count = cell.executionCount ?? lastCount;
   switch (cell.status) {
     case CellStatus.OK: {
-      const expressions = { payload: [], user_expressions: userExpressions };
-      return { status: "ok", execution_count: count, ...expressions };
+      const user_expressions = Object.fromEntries(names.map((name) => [name, valueOf(cell, name)]));
+      return { status: "ok", execution_count: count, payload: [], user_expressions };
     }
     case CellStatus.SKIPPED:
       return { status: "aborted", execution_count: count };
@@ -75,6 +78,17 @@ export function executeReply(cell: Cell, userExpressions: JsonObject): JsonObjec
       return { status: "error", execution_count: count, ...errorContent(error ?? interrupted) };
     }
   }
+}
+
+function valueOf({ expressions }: Cell, name: string): JsonObject {
+  const found = expressions.find((one) => one.name === name);
+  if (found !== undefined && found.error === undefined) {
+    const metadata = metadataOf(found.metadataJson);
+    return { status: "ok", data: formsOf(found.parts), metadata };
+  }
+  const message = "It was not evaluated: the language has no expressions, or it is too large.";
+  const error = found?.error ?? { name: "NotEvaluated", message, traceback: [] };
+  return { status: "error", ...errorContent(error) };
 }
 
 /** Forms by media type, as Jupyter has them. */
@@ -91,11 +105,14 @@ export function errorContent(
   return { ename: name, evalue: message, traceback: lines };
 }
 
-// One that is not counted is silent.
-function startedMessages({ executionCount: count }: Cell, code: string): readonly Published[] {
+function startedMessages({ silent, executionCount }: Cell, known: Known): readonly Published[] {
   const busy = state("busy");
-  if (count === undefined) return [busy];
-  return [busy, { type: "execute_input", content: { code, execution_count: count } }];
+  if (silent) return [busy];
+  const { code, count } = known;
+  return [
+    busy,
+    { type: "execute_input", content: { code, execution_count: executionCount ?? count } },
+  ];
 }
 
 function resultMessage(result: CellResult, count: number): Published {
@@ -105,9 +122,12 @@ function resultMessage(result: CellResult, count: number): Published {
 }
 
 function displayOf({ parts, displayId, metadataJson }: CellResult): JsonObject {
-  const metadata = metadataJson === "" ? undefined : objectFrom(metadataJson);
   const transient = displayId === "" ? {} : { display_id: displayId };
-  return { data: formsOf(parts), metadata: metadata ?? {}, transient };
+  return { data: formsOf(parts), metadata: metadataOf(metadataJson), transient };
+}
+
+function metadataOf(json: string): JsonObject {
+  return json === "" ? {} : (objectFrom(json) ?? {});
 }
 
 function formOf({ mimeType, data }: MimePart): JsonValue {
