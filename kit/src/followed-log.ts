@@ -27,8 +27,9 @@ interface Follower {
   doneMs: number;
 }
 
-/** An event takes this much beside its bytes. */
-const eventBytes = 256;
+/** An event takes about this much beside its bytes. */
+export const eventBytes = 256;
+const dropsMax = 64;
 /** How long one that takes nothing holds it up. */
 const patienceMs = 10_000;
 const patienceLookMs = 1000;
@@ -38,7 +39,9 @@ export class FollowedLog<Event> {
   readonly #options: FollowedLogOptions<Event>;
   readonly #followers = new Set<Follower>();
   readonly #changes = new Changes();
-  #held: Held<Event>[] = [];
+  /** Those that are held, behind some that were dropped: taking each out by itself would move all the others. */
+  #held: (Held<Event> | undefined)[] = [];
+  #dropped = 0;
   /** The number of the first that is held. */
   #first = 1;
   #next = 1;
@@ -78,17 +81,17 @@ export class FollowedLog<Event> {
   async *watch(after: number, context: CallContext): AsyncGenerator<Event> {
     const follower: Follower = { done: after, doneMs: performance.now() };
     this.#followers.add(follower);
-    let seenBytes = after === 0 ? 0 : (this.#held[after - this.#first]?.endBytes ?? 0);
+    let seenBytes = after === 0 ? 0 : (this.#at(after)?.endBytes ?? 0);
     try {
       for (;;) {
         context.throwIfAborted();
         if (follower.done + 1 < this.#first) {
-          const [oldest] = this.#held;
+          const oldest = this.#at(this.#first);
           const lost = oldest === undefined ? this.#endBytes : oldest.endBytes - oldest.bytes;
           follower.done = this.#first - 1;
           yield this.#options.lost(this.#first - 1, lost - seenBytes);
         }
-        const held = this.#held[follower.done + 1 - this.#first];
+        const held = this.#at(follower.done + 1);
         if (held !== undefined) {
           yield held.event;
           seenBytes = held.endBytes;
@@ -115,7 +118,7 @@ export class FollowedLog<Event> {
       if (done + 1 < slowest && nowMs - doneMs < patienceMs) slowest = done + 1;
     }
     for (; this.#unseen < slowest; this.#unseen += 1) {
-      this.#held[this.#unseen - this.#first]?.seen?.();
+      this.#at(this.#unseen)?.seen?.();
     }
     this.#drop();
     if (this.#unseen < this.#next) {
@@ -127,15 +130,20 @@ export class FollowedLog<Event> {
   }
 
   #drop(): void {
-    let count = 0;
-    while (this.#heldBytes > this.#options.bytesMax && this.#first + count < this.#unseen) {
-      const held = this.#held[count];
+    while (this.#heldBytes > this.#options.bytesMax && this.#first < this.#unseen) {
+      const held = this.#at(this.#first);
       if (held === undefined) break;
       this.#heldBytes -= held.bytes + eventBytes;
-      count += 1;
+      this.#held[this.#dropped] = undefined;
+      this.#dropped += 1;
+      this.#first += 1;
     }
-    if (count === 0) return;
-    this.#held = this.#held.slice(count);
-    this.#first += count;
+    if (this.#dropped < dropsMax || this.#dropped * 2 < this.#held.length) return;
+    this.#held = this.#held.slice(this.#dropped);
+    this.#dropped = 0;
+  }
+
+  #at(number: number): Held<Event> | undefined {
+    return this.#held[number - this.#first + this.#dropped];
   }
 }

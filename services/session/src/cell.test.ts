@@ -64,3 +64,28 @@ test("of those that ended the last are remembered, and all that wait", () => {
     [1, 120],
   );
 });
+
+test("an update changes every result with its id, and none that has no id", () => {
+  const cell = makeCell(1);
+  for (const id of ["a", "", "b", "a"]) cell.show(result(id), 1);
+  const update = (displayId: string) =>
+    cell.update(create(CellResultSchema, { displayId, metadataJson: "new" }), 1);
+  const changed = () => cell.whole().results.map(({ metadataJson }) => metadataJson);
+  for (const id of ["", "c", "a"]) update(id);
+  assert.deepEqual(changed(), ["new", "", "", "new"]);
+  cell.clear(false);
+  cell.show(result("b"), 1);
+  update("a");
+  assert.deepEqual(changed(), [""]);
+  update("b");
+  assert.deepEqual(changed(), ["new"]);
+});
+
+test("updates of what is not shown do not look through all that is", () => {
+  const cells = new Cells(session, 1e9);
+  const cell = makeCell(1, 1e9);
+  cells.add(cell);
+  for (let n = 0; n < 10_000; n += 1) cell.show(result(`d${n}`), 1);
+  for (let n = 0; n < 1_000_000; n += 1) cells.update(result("x"), 1);
+  assert.equal(cell.whole().results.length, 10_000);
+});

@@ -49,6 +49,8 @@ export class Cell {
   readonly #outputs = { stdout: new Tail(outputBytesMax), stderr: new Tail(outputBytesMax) };
   readonly #resultsBytesMax: number;
   #resultsBytes = 0;
+  /** Where the results with a display id are: updates come as fast as a tenant can write. */
+  readonly #places = new Map<string, number[]>();
   #clearNext = false;
 
   constructor({ id, session, spec, firstEvent, nowMs, resultsBytesMax }: CellOptions) {
@@ -108,6 +110,10 @@ export class Cell {
       this.message.resultsTruncated = true;
       return;
     }
+    const { displayId } = result;
+    const places = this.#places.get(displayId);
+    if (places !== undefined) places.push(results.length);
+    else if (displayId !== "") this.#places.set(displayId, [results.length]);
     results.push(result);
     this.#resultsBytes += bytes + resultBytes;
   }
@@ -126,7 +132,7 @@ export class Cell {
   /** Shows something else in the place of all results with this display id. */
   update(result: CellResult, bytes: number): void {
     const { results } = this.message;
-    const places = results.flatMap((one, at) => (one.displayId === result.displayId ? [at] : []));
+    const places = this.#places.get(result.displayId) ?? [];
     if (this.#resultsBytes + bytes * places.length > this.#resultsBytesMax) return;
     this.#resultsBytes += bytes * places.length;
     for (const at of places) results[at] = { ...result, main: results[at]?.main === true };
@@ -164,6 +170,7 @@ export class Cell {
     if (!this.#clearNext) return;
     this.#clearNext = false;
     this.message.results = [];
+    this.#places.clear();
     this.#resultsBytes = 0;
     this.#outputs.stdout = new Tail(outputBytesMax);
     this.#outputs.stderr = new Tail(outputBytesMax);

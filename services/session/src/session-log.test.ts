@@ -71,3 +71,13 @@ test("there is no room while one who follows is far behind, and there is when it
   await room;
   assert.equal(log.room(), undefined);
 });
+
+test("events that say nothing take room as well", async () => {
+  const log = new SessionLog({ bytesMax: 64 * kib, clock: systemClock });
+  const follower = log.watch(0, undefined, new CallContext());
+  print(log, 1, "first");
+  await follower.next();
+  for (let n = 0; n < 2000; n += 1) end(log, 1);
+  assert.ok(log.room() !== undefined);
+  await follower.return(undefined);
+});

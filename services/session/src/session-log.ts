@@ -10,7 +10,7 @@ import {
 } from "@syla/contract/syla/session/v1/session";
 import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
-import { FollowedLog } from "@syla/kit/followed-log";
+import { eventBytes, FollowedLog } from "@syla/kit/followed-log";
 
 export type SessionEventInit = NonNullable<MessageInitShape<typeof SessionEventSchema>["event"]>;
 
@@ -47,9 +47,11 @@ export class SessionLog {
   }
 
   append(cell: number, event: SessionEventInit, bytes: number): void {
-    this.#unseenBytes += bytes;
+    // What says nothing takes room as well.
+    const held = bytes + eventBytes;
+    this.#unseenBytes += held;
     const seen = () => {
-      this.#unseenBytes -= bytes;
+      this.#unseenBytes -= held;
       if (this.#unseenBytes <= this.#unseenBytesMax) this.#room?.resolve();
     };
     this.#log.append(this.#event(this.#log.next, cell, event), bytes, seen);

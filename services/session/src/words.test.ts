@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { parseWord, type Word, WordError, Words } from "./words.ts";
 
 const kib = 1024;
@@ -77,4 +79,19 @@ test("words are put together from pieces of any size, and one that is too long i
   }
   const words = new Words(kib);
   assert.throws(() => [...words.take(Buffer.alloc(2 * kib, "x"))], /more at once/);
+});
+
+test("a word that comes byte by byte takes no more than its bytes", () => {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  assert.ok(typeof collect === "function");
+  const words = new Words(2 * kib * kib);
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let n = 0; n < kib * kib; n += 1) {
+    assert.deepEqual([...words.take(Buffer.from("x"))], []);
+  }
+  collect();
+  assert.ok(process.memoryUsage().heapUsed - before < 16 * kib * kib);
+  assert.throws(() => [...words.take(Buffer.from("\n"))], /not JSON/);
 });

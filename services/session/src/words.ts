@@ -49,7 +49,8 @@ const mimeShape =
 /** Puts lines together from pieces. */
 export class Words {
   readonly #bytesMax: number;
-  #held: Buffer[] = [];
+  /** What has come of a word, with room for more: pieces can be of a byte each, and each takes more than that. */
+  #held: Buffer = Buffer.alloc(0);
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -62,16 +63,31 @@ export class Words {
     for (;;) {
       const end = piece.indexOf(10, from);
       const part = piece.subarray(from, end === -1 ? piece.length : end);
-      this.#bytes += part.length;
-      if (this.#bytes > this.#bytesMax) throw new WordError("it said more at once than it may");
-      if (part.length > 0) this.#held.push(part);
-      if (end === -1) return;
+      if (this.#bytes + part.length > this.#bytesMax) {
+        throw new WordError("it said more at once than it may");
+      }
+      if (end === -1) return this.#hold(part);
       from = end + 1;
-      const line = this.#held.length === 1 ? part : Buffer.concat(this.#held);
-      this.#held = [];
-      this.#bytes = 0;
+      let line = part;
+      if (this.#bytes > 0) {
+        this.#hold(part);
+        line = this.#held.subarray(0, this.#bytes);
+        this.#held = Buffer.alloc(0);
+        this.#bytes = 0;
+      }
       yield { word: parseWord(line), bytes: line.length };
     }
+  }
+
+  #hold(part: Buffer): void {
+    const bytes = this.#bytes + part.length;
+    if (bytes > this.#held.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(2 * bytes, this.#bytesMax));
+      this.#held.copy(larger, 0, 0, this.#bytes);
+      this.#held = larger;
+    }
+    part.copy(this.#held, this.#bytes);
+    this.#bytes = bytes;
   }
 }
 

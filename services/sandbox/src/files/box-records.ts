@@ -131,13 +131,14 @@ export class Records implements ChannelListener {
     return { type, directory, path: await this.#text(), newPath: await this.#text() };
   }
 
-  /** What is in a file, in pieces; throws when the rest cannot be had. */
-  async *content(path: string): AsyncGenerator<Buffer> {
-    for (;;) {
+  /** What is in a file, in pieces; throws when the rest cannot be had, or is more than was asked for. */
+  async *content(path: string, bytesMax: number): AsyncGenerator<Buffer> {
+    for (let left = bytesMax; ;) {
       const length = (await this.#take(4)).readUInt32LE(0);
       if (length === 0) return;
       if (length === pieceBroken) throw new FileError(constants.errno.EIO, path);
-      if (length > pieceBytesMax) throw wrong();
+      left -= length;
+      if (length > pieceBytesMax || left < 0) throw wrong();
       yield await this.#take(length);
     }
   }
@@ -182,6 +183,7 @@ function lookUp<T>(table: Readonly<Record<string, T>>, kind: string): T {
   return found;
 }
 
-function wrong(): Error {
+/** It said what it cannot have to say. */
+export function wrong(): Error {
   return new FileError(constants.errno.EPROTO, "");
 }

@@ -1,7 +1,7 @@
 // Files of a jail that stays, through a process of the jail's own for each call (../agent/box.c): no path of the
 // tenant's is ever followed by the host, and what a transfer takes is charged to the tenant.
 import { constants } from "node:os";
-import { type Change, type Entry, FileError, Records } from "./box-records.ts";
+import { type Change, type Entry, FileError, Records, wrong } from "./box-records.ts";
 import { type NewFile, sendFiles, sendParts, type UnpackStep } from "./box-send.ts";
 import type { Channel, ChannelListener } from "../jail/channels.ts";
 import type { ArchiveEntry } from "./tar-header.ts";
@@ -24,6 +24,8 @@ export interface FileRead {
 const program = "/init";
 /** What has to be tidied up when a transfer is broken off takes no longer. */
 const tidyMsMax = 2000;
+/** What is listed at once: its paths may be as long as paths can be. */
+const listBytesMax = 16 * 1024 ** 2;
 
 /** Starts `box` in the jail. */
 export type StartBox = (
@@ -48,8 +50,19 @@ export class Box {
   async list(path: string, depth: number, entriesMax: number): Promise<Listing> {
     const entries: Entry[] = [];
     let truncated = false;
-    await this.#run(["list", path, String(depth), String(entriesMax)], async (records, kind) => {
-      if (kind !== "e") return void entries.push(await records.entry(kind));
+    let bytes = 0;
+    // One fault for each folder at most, and one that there is more.
+    const most = 2 * entriesMax + 1;
+    const argv = ["list", path, String(depth), String(entriesMax)];
+    await this.#run(argv, most, async (records, kind) => {
+      if (kind !== "e") {
+        const entry = await records.entry(kind);
+        if (entries.length === entriesMax) throw wrong();
+        bytes += entry.path.length + entry.target.length;
+        if (bytes > listBytesMax) truncated = true;
+        else entries.push(entry);
+        return;
+      }
       const error = await records.error();
       if (error.errno === constants.errno.E2BIG) truncated = true;
       // What is below could not be read, or has gone meanwhile; the folder itself is what was asked for.
@@ -69,7 +82,7 @@ export class Box {
       const kind = await records.kind();
       if (kind === "e") throw await records.error();
       const entry = await records.entry(kind ?? "");
-      const content = ended(records.content(path), channel);
+      const content = ended(records.content(path, bytesMax), channel);
       return { entry, content, close: () => end(channel) };
     } catch (error) {
       end(channel);
@@ -82,7 +95,7 @@ export class Box {
     const entries: Entry[] = [];
     let failed: FileError | undefined;
     const send = (channel: Channel) => sendFiles(channel, files);
-    await this.#send(["write", "0"], send, async (records, kind) => {
+    await this.#send(["write", "0"], send, files.length, async (records, kind) => {
       if (kind === "e") failed ??= await records.error();
       else entries.push(await records.entry(kind));
     });
@@ -94,7 +107,7 @@ export class Box {
   async writeLarge(file: NewFile): Promise<Entry> {
     let written: Entry | undefined;
     const send = (channel: Channel) => sendFiles(channel, [file]);
-    await this.#send(["write", "1"], send, async (records, kind) => {
+    await this.#send(["write", "1"], send, 1, async (records, kind) => {
       if (kind === "e") throw await records.error();
       written = await records.entry(kind);
     });
@@ -105,13 +118,15 @@ export class Box {
   /** What is below a folder, parents first; each with its content, which is to be read before the next. */
   async *pack(path: string, entriesMax: number): AsyncGenerator<ArchiveEntry> {
     const { records, channel } = this.#open(["pack", path, String(entriesMax)], false);
+    let left = entriesMax;
     try {
       for (let kind = await records.kind(); kind !== undefined; kind = await records.kind()) {
         if (kind === "e") throw below(path, await records.error());
+        if ((left -= 1) < 0) throw wrong();
         const entry = await records.packed(kind);
         const content =
           entry.type === "file"
-            ? records.content(`${path}/${entry.path.toString("utf8")}`)
+            ? records.content(`${path}/${entry.path.toString("utf8")}`, entry.sizeBytes)
             : none();
         yield { ...entry, content };
       }
@@ -123,7 +138,7 @@ export class Box {
   /** Makes below a folder what these steps say, and takes no more of them when it cannot. */
   async unpack(path: string, steps: AsyncIterable<UnpackStep>): Promise<void> {
     const send = (channel: Channel) => sendParts(channel, steps);
-    await this.#send(["unpack", path], send, async (records) => {
+    await this.#send(["unpack", path], send, 1, async (records) => {
       throw below(path, await records.error());
     });
   }
@@ -139,7 +154,7 @@ export class Box {
 
   /** A folder with all below it. */
   async remove(path: string): Promise<void> {
-    await this.#run(["remove", path], async (records) => {
+    await this.#run(["remove", path], 1, async (records) => {
       throw await records.error();
     });
   }
@@ -164,7 +179,7 @@ export class Box {
 
   async #one(argv: readonly string[]): Promise<Entry> {
     let found: Entry | undefined;
-    await this.#run(argv, async (records, kind) => {
+    await this.#run(argv, 1, async (records, kind) => {
       if (kind === "e") throw await records.error();
       found = await records.entry(kind);
     });
@@ -172,13 +187,15 @@ export class Box {
     return found;
   }
 
+  /** `most` is how many records there can be. */
   async #run(
     argv: readonly string[],
+    most: number,
     take: (records: Records, kind: string) => Promise<void>,
   ): Promise<void> {
     const { records, channel } = this.#open(argv, false);
     try {
-      await each(records, (kind) => take(records, kind));
+      await each(records, most, (kind) => take(records, kind));
     } finally {
       end(channel);
     }
@@ -188,6 +205,7 @@ export class Box {
   async #send(
     argv: readonly string[],
     send: (channel: Channel) => Promise<void>,
+    most: number,
     take: (records: Records, kind: string) => Promise<void>,
   ): Promise<void> {
     const { records, channel } = this.#open(argv, true);
@@ -198,7 +216,7 @@ export class Box {
       tidying = setTimeout(() => end(channel), tidyMsMax);
     });
     try {
-      await each(records, (kind) => take(records, kind));
+      await each(records, most, (kind) => take(records, kind));
       await sent;
     } catch (thrown) {
       failed ??= { thrown };
@@ -217,8 +235,14 @@ export class Box {
   }
 }
 
-async function each(records: Records, take: (kind: string) => Promise<void>): Promise<void> {
+async function each(
+  records: Records,
+  most: number,
+  take: (kind: string) => Promise<void>,
+): Promise<void> {
+  let left = most;
   for (let kind = await records.kind(); kind !== undefined; kind = await records.kind()) {
+    if ((left -= 1) < 0) throw wrong();
     await take(kind);
   }
 }
