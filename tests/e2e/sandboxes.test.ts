@@ -117,6 +117,25 @@ test("a paused sandbox stands still, and goes on where it was", async () => {
   assert.equal((await killSandbox(platform(), id)).endReason, "killed");
 });
 
+test("a sandbox that is killed while it is paused or resumed has ended, and stays so", async () => {
+  for (const verb of [":pause", ":resume"]) {
+    for (let turn = 0; turn < 16; turn += 1) {
+      const { id } = await makeSandbox(platform());
+      if (verb === ":resume") await postOk(platform(), pathOf(id, ":pause"), {});
+      const change = () => post(platform(), pathOf(id, verb), {});
+      // As far apart as makes them meet at each point of the way.
+      const later = turn % 2 === 0 ? 0 : turn / 4;
+      const changed = change();
+      await sleep(later);
+      const killed = await killSandbox(platform(), id);
+      assert.deepEqual([killed.status, killed.endReason], ["ENDED", "killed"]);
+      await (await changed).body?.cancel();
+      const { status } = await getOk<Sandbox>(platform(), pathOf(id));
+      assert.equal(status, "ENDED");
+    }
+  }
+});
+
 test("sandboxes are listed with a filter, in pages", async () => {
   const label = `list ${Date.now()}`;
   const made = [];

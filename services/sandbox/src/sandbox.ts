@@ -65,8 +65,11 @@ export class Sandbox {
   readonly #metrics: SandboxMetrics[] = [];
   readonly #startBox: StartBox;
   #lastProcess = 0;
-  /** While its files are copied nothing is started in it, and it is not paused. */
-  #copying: Promise<unknown> = Promise.resolve();
+  /** It is copied, paused and resumed one after the other, and nothing is started in it meanwhile. */
+  #turn: Promise<unknown> = Promise.resolve();
+  /** It stands still, or is about to, or may not have come to it. */
+  #frozen = false;
+  readonly #endBegun = Promise.withResolvers<void>();
   #ending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -86,7 +89,7 @@ export class Sandbox {
 
   /** Starts a process; resolves when it runs. */
   async start(given: ProcessSpec): Promise<SandboxProcess> {
-    await this.#copying;
+    await this.#turn;
     this.assertRunning();
     const { channels, outputBytesMax, clock, lease } = this.#options;
     const env = { ...this.network.environment, ...this.#options.env };
@@ -122,12 +125,10 @@ export class Sandbox {
 
   /** Gives the sink all of its files, one copy at a time; what runs in it stands still meanwhile. */
   pack(sink: (piece: Buffer) => Promise<void>): Promise<PackReport> {
-    const packed = this.#copying.then(() => {
+    return this.#inTurn(() => {
       this.assertRunning();
       return packTree(this.#startBox, sink);
     });
-    this.#copying = packed.catch(() => {}); // whoever asked for it is told
-    return packed;
   }
 
   process(id: number): SandboxProcess {
@@ -162,19 +163,12 @@ export class Sandbox {
     return this.network.message;
   }
 
-  async pause(): Promise<void> {
-    await this.#copying; // a copy that is frozen would never end
-    this.#assertThere();
-    if (this.message.status === Status.PAUSED) return;
-    await this.#freeze(true);
-    await this.#become(Status.PAUSED);
+  pause(): Promise<void> {
+    return this.#inTurn(() => this.#become(Status.PAUSED));
   }
 
-  async resume(): Promise<void> {
-    this.#assertThere();
-    if (this.message.status === Status.RUNNING) return;
-    await this.#freeze(false);
-    await this.#become(Status.RUNNING);
+  resume(): Promise<void> {
+    return this.#inTurn(() => this.#become(Status.RUNNING));
   }
 
   /** Resolves when nothing of it is left. */
@@ -241,26 +235,52 @@ export class Sandbox {
     this.#timer = setTimeout(() => void this.end("expired"), leftMs);
   }
 
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {}); // whoever asked for it is told
+    return done;
+  }
+
+  async #become(status: Status.PAUSED | Status.RUNNING): Promise<void> {
+    this.#assertThere();
+    if (this.message.status === status) return;
+    await this.#freeze(status === Status.PAUSED);
+    this.message.status = status;
+    await this.#changed();
+  }
+
   async #freeze(frozen: boolean): Promise<void> {
     const { freeze } = this.#options.lease.slot.slot;
     if (freeze === undefined) {
       const why = "this host has no control group that can be frozen";
       throw new SylaError("unimplemented", `Cannot pause sandbox ${this.message.id}: ${why}.`);
     }
-    await freeze(frozen);
+    this.#frozen = true;
+    try {
+      // Its end does not wait for a group to come to a stand, nor does whoever wanted that.
+      await Promise.race([freeze(frozen), this.#endBegun.promise]);
+      this.#assertThere();
+      this.#frozen = frozen;
+    } catch (error) {
+      if (frozen) await this.#thaw();
+      throw error;
+    }
   }
 
-  async #become(status: Status): Promise<void> {
-    this.message.status = status;
-    await this.#changed();
+  /** As well as it goes: what cannot be let go on is ended all the same, or stays. */
+  async #thaw(): Promise<void> {
+    if (!this.#frozen) return;
+    await this.#options.lease.slot.slot.freeze?.(false).catch(() => {});
+    this.#frozen = false;
   }
 
   async #endBecause(reason: EndReason): Promise<void> {
     clearTimeout(this.#timer);
+    this.#endBegun.resolve();
     const { lease, clock } = this.#options;
     this.network.close();
     // What is frozen cannot be ended on control groups of version 1.
-    if (this.message.status === Status.PAUSED) await this.#freeze(false);
+    await this.#thaw();
     // Before its processes end: whoever hears of that asks for the reason.
     this.message.status = Status.ENDED;
     this.message.endReason = reason;
