@@ -224,3 +224,98 @@ function residentKib(): number {
   const status = readFileSync(`/proc/${platform().pid}/status`, "utf8");
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]);
 }
+
+/** Stops each process of the files' tool that does this, and then maybe writes to its standard output. */
+const seize = (does: string, andThen: string) => `
+import os, signal, struct
+def entry(kind, path):
+  return kind + struct.pack("<IQqI", 0o644, 5, 0, len(path)) + path + struct.pack("<I", 0)
+seized = set()
+print("ready", flush=True)
+while True:
+  for pid in filter(str.isdigit, os.listdir("/proc")):
+    try: line = open(f"/proc/{pid}/cmdline", "rb").read()
+    except OSError: continue
+    if pid in seized or not line.startswith(b"/init\\0box\\0${does}\\0"): continue
+    os.kill(int(pid), signal.SIGSTOP)
+    seized.add(pid)
+    print("seized", flush=True)
+    ${andThen}
+`;
+
+async function seizing(id: string, does: string, andThen: string): Promise<() => Promise<number>> {
+  const args = ["-c", seize(does, andThen)];
+  const { id: seizer } = await startProcess(platform(), id, { command: "python3", args });
+  const count = async () => {
+    const path = pathOf(id, `/processes/${seizer}/output`);
+    const { stdout } = await getOk<{ stdout: string }>(platform(), path);
+    return stdout.split("\n").length - 2;
+  };
+  await eventually("it looks for them", async () => (await count()) === 0);
+  return count;
+}
+
+const seizable = { language: "python", limits: { memoryBytes: String(256 * 1024 ** 2) } };
+
+for (const [what, path, does, begin, again] of [
+  [
+    "a file",
+    "/files:read?path=large",
+    "read",
+    'entry(b"f", b"/work/large")',
+    'struct.pack("<I", 65536) + bytes(65536)',
+  ],
+  ["a folder", "/files?path=many", "list", 'b""', 'entry(b"f", b"x" * 40) * 1000'],
+] as const) {
+  test(`who answers without end in the place of what reads ${what} is not listened to without end`, () =>
+    inSandbox(async (id) => {
+      await shell(
+        platform(),
+        id,
+        "head -c 12000000 /dev/zero > large; mkdir many; cd many; seq 9000 | xargs touch",
+      );
+      const flood = `
+    out = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
+    os.write(out, ${begin})
+    try:
+      while True: os.write(out, ${again})
+    except OSError: pass`;
+      const count = await seizing(id, does, flood);
+      for (let turn = 0; turn < 50 && (await count()) === 0; turn += 1) {
+        const response = await fetch(`${platform().url}${pathOf(id, path)}`);
+        await response.body?.cancel();
+      }
+      assert.ok((await count()) > 0, "one was seized");
+    }, seizable));
+}
+
+test("who stops what writes into its sandbox does not keep a policy from holding", async () => {
+  const domain = "api.example.com";
+  const inject = [{ host: domain, header: "Authorization", value: "x" }];
+  let stopped = false;
+  // It has a millisecond for it, so it does not always come in time.
+  for (let turn = 0; turn < 50 && !stopped; turn += 1) {
+    const spec = { ...seizable, network: { mode: "FULL" } };
+    await inSandbox(async (id) => {
+      const path = pathOf(id, "/network");
+      const network = (body: object) =>
+        fetch(`${platform().url}${path}`, {
+          method: "PUT",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(body),
+        });
+      const mode = async () => (await getOk<{ mode: string }>(platform(), path)).mode;
+      const count = await seizing(id, "write", "pass");
+      const slow = network({ mode: "ALLOW_LIST", allow: [{ domain }], inject });
+      stopped = await Promise.race([slow.then(() => false), sleep(2000, true)]);
+      if (!stopped) return void (await slow).body?.cancel();
+      assert.equal(await count(), 1);
+      assert.equal(await mode(), "ALLOW_LIST");
+      assert.equal((await network({ mode: "NONE" })).status, 200);
+      assert.equal(await mode(), "NONE");
+      await refusal(await slow, 409, "file_conflict");
+      assert.equal(await mode(), "NONE");
+    }, spec);
+  }
+  assert.ok(stopped);
+});

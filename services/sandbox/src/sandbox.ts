@@ -157,9 +157,13 @@ export class Sandbox {
   /** Sets what it may reach; answers that without secrets. `pointer` is where it stands in the request. */
   async changeNetwork(network: NetworkPolicy | undefined, pointer: string): Promise<NetworkPolicy> {
     this.assertRunning();
-    await this.network.change(network, this.box, pointer);
-    this.message.network = this.network.message;
-    await this.#changed();
+    try {
+      await this.network.change(network, this.box, pointer);
+    } finally {
+      // It may hold and be no use to programs.
+      this.message.network = this.network.message;
+      await this.#changed();
+    }
     return this.network.message;
   }
 

@@ -90,11 +90,18 @@ export class Box {
     }
   }
 
-  /** Each is written whole or not at all; the first that cannot be is thrown when all were tried. */
-  async write(files: readonly NewFile[]): Promise<Entry[]> {
+  /**
+   * Each is written whole or not at all; the first that cannot be is thrown when all were tried, or when that takes
+   * longer than it may.
+   */
+  async write(files: readonly NewFile[], msMax?: number): Promise<Entry[]> {
     const entries: Entry[] = [];
     let failed: FileError | undefined;
-    const send = (channel: Channel) => sendFiles(channel, files);
+    const send = (channel: Channel) => {
+      const timer = msMax === undefined ? undefined : setTimeout(() => end(channel), msMax);
+      void channel.released.then(() => clearTimeout(timer));
+      return sendFiles(channel, files);
+    };
     await this.#send(["write", "0"], send, files.length, async (records, kind) => {
       if (kind === "e") failed ??= await records.error();
       else entries.push(await records.entry(kind));

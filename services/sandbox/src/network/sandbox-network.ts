@@ -42,6 +42,8 @@ const firstPort = 61_080;
 const portsTried = 8;
 /** The authorities that are trusted anyway, and the sandbox's own. */
 const authoritiesPath = "/tmp/.syla-authorities.pem";
+/** A tenant can keep it from being written, and nobody waits for that. */
+const writeMsMax = 10_000;
 /** On the host; a jail has a copy of the file. */
 const hostAuthorities = "/etc/ssl/certs/ca-certificates.crt";
 /** By which programs find them: those of OpenSSL, curl, Python, Node, git, AWS, Rust, Deno. */
@@ -60,6 +62,8 @@ export class SandboxNetwork {
   #policy = new Policy(this.#message);
   #port: number | undefined;
   #authority: CertificateAuthority | undefined;
+  /** Programs in the sandbox are told to trust it. */
+  #isTold = false;
   /** Changes come one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
 
@@ -112,28 +116,28 @@ export class SandboxNetwork {
     if (violations.length > 0) throw invalidRequest(violations);
   }
 
-  /** Makes a policy hold; what is open and not allowed by it is ended when this resolves. */
-  change(next: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
-    const changed = this.#inTurn(this.#changing, next, box, pointer);
+  /**
+   * Makes a policy hold; what is open and not allowed by it is ended when this resolves. Throws
+   * `file_conflict` when it holds and programs in the sandbox cannot be told to trust its authority.
+   */
+  async change(next: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
+    const changed = this.#changing.then(() => this.#make(next, pointer));
     this.#changing = changed.catch(() => {});
-    return changed;
+    await changed;
+    if (this.#policy.injects) await this.#tellAuthority(box);
   }
 
-  async #inTurn(
-    before: Promise<unknown>,
-    ...change: Parameters<SandboxNetwork["change"]>
-  ): Promise<void> {
-    await before;
-    await this.#make(...change);
-  }
-
-  async #make(next: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
+  // It holds before a process of the tenant's is asked to write a file: that could be kept from doing so.
+  async #make(next: NetworkPolicy | undefined, pointer: string): Promise<void> {
     const wanted = mergeSecrets(next ?? create(NetworkPolicySchema), this.#message);
     if (wanted.mode === Mode.MODE_UNSPECIFIED) wanted.mode = Mode.NONE;
     SandboxNetwork.check(wanted, pointer);
     const policy = new Policy(wanted);
+    const { clock, sandbox } = this.#options;
     if (policy.mode !== Mode.NONE) this.#port ??= await this.#listen();
-    if (policy.injects && this.#authority === undefined) await this.#trust(box);
+    if (policy.injects) {
+      this.#authority ??= new CertificateAuthority(`Syla sandbox ${sandbox}`, clock.now());
+    }
     this.#message = wanted;
     this.#policy = policy;
     this.#proxy.links.recheck();
@@ -164,20 +168,20 @@ export class SandboxNetwork {
     );
   }
 
-  async #trust(box: Box): Promise<void> {
-    const { clock, sandbox } = this.#options;
-    const authority = new CertificateAuthority(`Syla sandbox ${sandbox}`, clock.now());
+  async #tellAuthority(box: Box): Promise<void> {
+    const authority = this.#authority;
+    if (authority === undefined || this.#isTold) return;
     const known = await readFile(hostAuthorities, "utf8").catch(() => rootCertificates.join("\n"));
     const content = Buffer.from(`${known.trimEnd()}\n${authority.certificate}`);
-    const file = { path: authoritiesPath, content, mode: 0o644 };
     try {
-      await box.write([file]);
+      await box.write([{ path: authoritiesPath, content, mode: 0o644 }], writeMsMax);
+      this.#isTold = true;
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      const why = `errno ${error.errno}`;
-      const message = `Cannot write ${authoritiesPath} in sandbox ${sandbox}: ${why}.`;
+      const { sandbox } = this.#options;
+      const why = `${authoritiesPath} in sandbox ${sandbox} cannot be written (errno ${error.errno})`;
+      const message = `The policy holds, but its programs do not trust the hosts that headers are put in for: ${why}.`;
       throw new SylaError("file_conflict", message, { cause: error });
     }
-    this.#authority = authority;
   }
 }
