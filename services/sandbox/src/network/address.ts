@@ -52,9 +52,18 @@ export function parseRange(text: string): Range | undefined {
   return { family, first, last: first + (1n << free) - 1n };
 }
 
-/** Whether an address is in a range. */
-export function isIn({ family, value }: Address, range: Range): boolean {
-  return family === range.family && value >= range.first && value <= range.last;
+/** Whether an address is in a range, or leads to one that is. */
+export function isIn(address: Address, range: Range): boolean {
+  const { family, value } = address;
+  if (family === range.family) return value >= range.first && value <= range.last;
+  const inside = behindTranslator(address);
+  return inside !== undefined && isIn(inside, range);
+}
+
+/** The IPv4 address that a translator makes of an address (RFC 6052). */
+export function behindTranslator({ family, value }: Address): Address | undefined {
+  const isTranslated = family === 6 && value >= translated.first && value <= translated.last;
+  return isTranslated ? ipv4(value & 0xffff_ffffn) : undefined;
 }
 
 /** What an address is of, by the registries of special addresses (IANA; RFC 6890 and its updates). */
@@ -62,8 +71,8 @@ export function kindOf(address: Address): AddressKind {
   const found = table.find(([range]) => isIn(address, range));
   if (found !== undefined) return found[1];
   if (address.family === 4) return "public";
-  // RFC 6052: what a translator makes of it.
-  if (isIn(address, translated)) return kindOf(ipv4(address.value & 0xffff_ffffn));
+  const inside = behindTranslator(address);
+  if (inside !== undefined) return kindOf(inside);
   return isIn(address, globalUnicast) ? "public" : "reserved";
 }
 

@@ -21,6 +21,13 @@ test("NetworkGuard refuses what is not public, what is the platform's, and what 
   assert.deepEqual(refused({ own: () => ["::ffff:1.1.1.1"] }, ["1.1.1.1"]), ["1.1.1.1"]);
 });
 
+test("NetworkGuard refuses the same behind a translator of IPv6", () => {
+  const translated = ["64:ff9b::101:101", "64:ff9b::909:909"];
+  assert.deepEqual(refused({}, translated), []);
+  assert.deepEqual(refused({ deny: ["9.9.9.0/24"] }, translated), ["64:ff9b::909:909"]);
+  assert.deepEqual(refused({ own: () => ["1.1.1.1"] }, translated), ["64:ff9b::101:101"]);
+});
+
 test("NetworkGuard opens private ranges alone, and of them none of the host's own addresses", () => {
   const everything = { allowPrivate: ["0.0.0.0/0", "::/0"] };
   const texts = ["10.0.0.1", "fd12::1", "127.0.0.1", "::1", "169.254.169.254", "100.100.100.200"];

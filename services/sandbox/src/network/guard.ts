@@ -2,7 +2,15 @@
 // what the installation adds. An installation may open private ranges, and no other.
 import { networkInterfaces } from "node:os";
 import { SylaError } from "@syla/kit/error";
-import { type Address, isIn, kindOf, parseAddress, parseRange, type Range } from "./address.ts";
+import {
+  type Address,
+  behindTranslator,
+  isIn,
+  kindOf,
+  parseAddress,
+  parseRange,
+  type Range,
+} from "./address.ts";
 
 export interface GuardOptions {
   /** Further ranges that are refused. */
@@ -41,8 +49,9 @@ export class NetworkGuard {
     if (this.#deny.some((range) => isIn(address, range))) {
       return `${address.text} is refused on this platform`;
     }
+    const inside = behindTranslator(address) ?? address;
     const isOwn = [...this.#hostAddresses(), ...this.#own()].some((text) => {
-      return parseAddress(text)?.text === address.text;
+      return parseAddress(text)?.text === inside.text;
     });
     return isOwn ? `${address.text} is an address of the platform` : undefined;
   }

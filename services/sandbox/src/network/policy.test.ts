@@ -159,3 +159,9 @@ test("mergeSecrets() keeps what a change leaves out, and publicPolicy() tells no
   assert.doesNotMatch(told, /one|two|gone|Bearer/);
   assert.equal(before.inject[0]?.value, "Bearer ${KEY}");
 });
+
+test("Policy takes an address behind a translator of IPv6 for what it leads to", () => {
+  const targets = ["[64:ff9b::909:909]:443", "[64:ff9b::101:101]:443"];
+  const full = { mode: Mode.FULL, deny: [range("9.9.9.0/24")] };
+  assert.deepEqual(allowed(full, targets), ["[64:ff9b::101:101]:443"]);
+});

@@ -57,3 +57,12 @@ test("isSigned() holds for one sandbox, file, operation, user and time", () => {
   }
   assert.ok(!isSigned(key, a, { operation: "read", query: query({}) }));
 });
+
+test("isSigned() takes nothing that was signed for another path and operation", () => {
+  const token = sandboxToken(key, a);
+  const signature = signed(["a:write:b", "read", "", token]);
+  const query = new URLSearchParams({ path: "a", username: "b:read:", signature });
+  assert.ok(!isSigned(key, a, { operation: "write", query }));
+  const honest = new URLSearchParams({ path: "a:write:b", signature });
+  assert.ok(isSigned(key, a, { operation: "read", query: honest }));
+});

@@ -131,6 +131,8 @@ export function isSigned(
   const expiration = query.get("signature_expiration");
   if (expiration !== null && !(Number(expiration) * 1000 > Date.now())) return false;
   const [path, user] = [query.get("path") ?? "", query.get("username") ?? ""];
+  // What is signed has no marks between its parts that a path cannot have: a user's name could be the end of one.
+  if (!users.has(user)) return false;
   const parts = [path, operation, user, sandboxToken(key, sandbox)];
   const text = (expiration === null ? parts : [...parts, expiration]).join(":");
   const hash = createHash("sha256").update(text).digest("base64").replace(/=+$/, "");
