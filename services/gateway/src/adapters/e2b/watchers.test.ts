@@ -9,10 +9,10 @@ import { Watchers } from "./watchers.ts";
 const [a, b] = ["01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a8058"];
 const change = (name: string): Change => ({ name, type: "EVENT_TYPE_CREATE" });
 
-function folder(count: number, seen: { ended: boolean }) {
+function folder(count: number, seen: { ended: boolean }, prefix = "f") {
   return async function* (parent: CallContext): AsyncGenerator<Change | "begun"> {
     yield "begun";
-    for (let n = 0; n < count; n += 1) yield change(`f${n}`);
+    for (let n = 0; n < count; n += 1) yield change(`${prefix}${n}`);
     await new Promise<void>((resolve) => parent.onAbort(() => resolve()));
     seen.ended = true;
   };
@@ -38,6 +38,9 @@ test("a watcher that nobody asks keeps so much, and says that there was more", a
   const id = await watchers.open(a, folder(20_000, { ended: false }));
   assert.equal((await watchers.take(a, id)).length, 10_000);
   await assert.rejects(watchers.take(a, id), /10000 changes/);
+  const long = await watchers.open(a, folder(20_000, { ended: false }, "x".repeat(4000)));
+  assert.equal((await watchers.take(a, long)).length, 1016);
+  await assert.rejects(watchers.take(a, long), /1016 changes/);
   watchers.close();
 });
 

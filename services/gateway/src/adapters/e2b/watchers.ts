@@ -10,6 +10,9 @@ import type { Change } from "./changes.ts";
 
 const watchersMax = 256;
 const eventsMax = 10_000;
+/** Of what they say: a sandbox chooses how long its paths are. */
+const eventsBytesMax = 4 * 1024 ** 2;
+const eventBytes = 128;
 const forgottenMs = 3_600_000;
 /** What was done just before is told within it: the halves of a move are waited for, and it all comes by a process. */
 const settleMs = 50;
@@ -18,6 +21,7 @@ interface Watcher {
   readonly sandbox: string;
   readonly context: CallContext;
   events: Change[];
+  bytes: number;
   /** Why there will be no more. */
   failed: Error | undefined;
   askedMs: number;
@@ -38,7 +42,7 @@ export class Watchers {
       throw new SylaError("overloaded", message);
     }
     const watcher: Watcher = {
-      ...{ sandbox, context: new CallContext(), events: [], failed: undefined },
+      ...{ sandbox, context: new CallContext(), events: [], bytes: 0, failed: undefined },
       askedMs: performance.now(),
     };
     const id = randomUUID();
@@ -61,6 +65,7 @@ export class Watchers {
     if (watcher.events.length === 0 && watcher.failed === undefined) await sleep(settleMs);
     const { events, failed } = watcher;
     watcher.events = [];
+    watcher.bytes = 0;
     if (events.length === 0 && failed !== undefined) throw failed;
     return events;
   }
@@ -94,12 +99,18 @@ async function follow(watcher: Watcher, changes: AsyncIterator<Change | "begun">
     for (let step = await changes.next(); step.done !== true; step = await changes.next()) {
       if (step.value === "begun") continue;
       watcher.events.push(step.value);
-      if (watcher.events.length < eventsMax) continue;
-      throw new Refusal("data_loss", `more than ${eventsMax} changes were not asked for`);
+      watcher.bytes += bytesOf(step.value);
+      if (watcher.events.length < eventsMax && watcher.bytes < eventsBytesMax) continue;
+      throw new Refusal("data_loss", `${watcher.events.length} changes were not asked for`);
     }
     watcher.failed = new Refusal("unavailable", "the watch has ended with its sandbox");
   } catch (error) {
     watcher.failed = error instanceof Error ? error : toSylaError(error);
     watcher.context.abort(callerLeft());
   }
+}
+
+// What lies at its path has the path in it twice.
+function bytesOf({ name, entry }: Change): number {
+  return eventBytes + name.length * (entry === undefined ? 1 : 3);
 }
