@@ -94,6 +94,14 @@ test("what tells how the platform is, and what it is, is for everybody", async (
   }
 });
 
+test("what Judge0's API tells of the host and of submissions is the key's, also when it was told before", async () => {
+  for (const path of ["/statistics", "/system_info", "/config_info", "/workers"]) {
+    const headers = { "X-Auth-Token": keyOf(platform()) };
+    assert.equal((await send(platform(), path, { headers })).status, 200, path);
+    assert.equal((await send(platform(), path)).status, 401, path);
+  }
+});
+
 test("gRPC refuses and answers the same, health but for", async () => {
   const { grpcAddress } = platform();
   const connection = connectGrpc([ExecutionService, Health], { address: grpcAddress });

@@ -199,6 +199,14 @@ function informationRoutes(
   const page = (path: string, value: () => unknown): AdapterRoute => {
     return { httpVerb: "GET", path, handle: async () => jsonReply(200, value()) };
   };
+  // What is known without a call is told to whoever may make one.
+  const guarded = (path: string, value: () => unknown): AdapterRoute => {
+    const handle = async ({ context }: AdapterRequest) => {
+      await submissions.languages(context);
+      return jsonReply(200, value());
+    };
+    return { httpVerb: "GET", path, handle };
+  };
   const count = async (status: string, context: CallContext): Promise<number> => {
     const request = { pageSize, filter: `status = "${status}"` };
     return (await executions.listExecutions(request, { parent: context })).executions.length;
@@ -206,8 +214,9 @@ function informationRoutes(
   let kept: { readonly untilMs: number; readonly value: unknown } | undefined;
   const counts = async ({ query, context }: AdapterRequest): Promise<WholeReply> => {
     const nowMs = Date.now();
+    const offered = await submissions.languages(context);
     if (kept === undefined || kept.untilMs < nowMs || query.get("invalidate_cache") === "true") {
-      const languages = offeredLanguages(await submissions.languages(context));
+      const languages = offeredLanguages(offered);
       const names = new Map(languages.map(({ id, name }) => [id, name]));
       const value = statistics(await countable(executions, context), nowMs, names);
       kept = { untilMs: nowMs + statisticsMs, value };
@@ -216,8 +225,8 @@ function informationRoutes(
   };
   return [
     page("/about", () => about(version)),
-    page("/config_info", () => configInfo(callbacks)),
-    page("/system_info", systemInfo),
+    guarded("/config_info", () => configInfo(callbacks)),
+    guarded("/system_info", systemInfo),
     {
       httpVerb: "GET",
       path: "/version",
