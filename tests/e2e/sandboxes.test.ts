@@ -136,6 +136,25 @@ test("a sandbox that is killed while it is paused or resumed has ended, and stay
   }
 });
 
+test("what is begun while a sandbox is killed goes well, or is told that it has ended", async () => {
+  for (let turn = 0; turn < 24; turn += 1) {
+    const { id } = await makeSandbox(platform());
+    const response =
+      turn % 2 === 0
+        ? post(platform(), pathOf(id, "/processes"), { command: "true" })
+        : fetch(`${platform().url}${pathOf(id, "/network")}`, {
+            method: "PUT",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify({ mode: "FULL" }),
+          });
+    await sleep(turn / 8);
+    await killSandbox(platform(), id);
+    const answer = await response;
+    if (answer.ok) await answer.body?.cancel();
+    else await refusal(answer, 410, "sandbox_ended");
+  }
+});
+
 test("sandboxes are listed with a filter, in pages", async () => {
   const label = `list ${Date.now()}`;
   const made = [];

@@ -97,7 +97,8 @@ export class Sandbox {
     const id = (this.#lastProcess += 1);
     const { slot } = lease.slot;
     const options = { id, sandbox: this.message.id, spec, env, slot, channels };
-    const process = await SandboxProcess.start({ ...options, outputBytesMax, clock });
+    const starting = SandboxProcess.start({ ...options, outputBytesMax, clock });
+    const process = await this.#unlessEnded(starting);
     this.#processes.set(id, process);
     void process.ended.then(() => this.#forget());
     return process;
@@ -158,7 +159,7 @@ export class Sandbox {
   async changeNetwork(network: NetworkPolicy | undefined, pointer: string): Promise<NetworkPolicy> {
     this.assertRunning();
     try {
-      await this.network.change(network, this.box, pointer);
+      await this.#unlessEnded(this.network.change(network, this.box, pointer));
     } finally {
       // It may hold and be no use to programs.
       this.message.network = this.network.message;
@@ -168,11 +169,11 @@ export class Sandbox {
   }
 
   pause(): Promise<void> {
-    return this.#inTurn(() => this.#become(Status.PAUSED));
+    return this.#inTurn(() => this.#stand(true));
   }
 
   resume(): Promise<void> {
-    return this.#inTurn(() => this.#become(Status.RUNNING));
+    return this.#inTurn(() => this.#stand(false));
   }
 
   /** Resolves when nothing of it is left. */
@@ -205,6 +206,16 @@ export class Sandbox {
       "sandbox_paused",
       `Cannot use sandbox ${this.message.id}: it is paused. Resume it first.`,
     );
+  }
+
+  /** What fails because the sandbox ends meanwhile says that. */
+  async #unlessEnded<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof SylaError)) this.#assertThere();
+      throw error;
+    }
   }
 
   #assertThere(): void {
@@ -245,10 +256,11 @@ export class Sandbox {
     return done;
   }
 
-  async #become(status: Status.PAUSED | Status.RUNNING): Promise<void> {
+  async #stand(frozen: boolean): Promise<void> {
     this.#assertThere();
+    const status = frozen ? Status.PAUSED : Status.RUNNING;
     if (this.message.status === status) return;
-    await this.#freeze(status === Status.PAUSED);
+    await this.#freeze(frozen);
     this.message.status = status;
     await this.#changed();
   }

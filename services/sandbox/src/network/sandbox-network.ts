@@ -120,8 +120,8 @@ export class SandboxNetwork {
    * Makes a policy hold; what is open and not allowed by it is ended when this resolves. Throws
    * `file_conflict` when it holds and programs in the sandbox cannot be told to trust its authority.
    */
-  async change(next: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
-    const changed = this.#changing.then(() => this.#make(next, pointer));
+  async change(given: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
+    const changed = this.#changing.then(() => this.#make(given, pointer));
     this.#changing = changed.catch(() => {});
     await changed;
     if (this.#policy.injects) await this.#tellAuthority(box);
