@@ -13,6 +13,7 @@ export interface Spec {
   readonly secrets?: Readonly<Record<string, string>>;
   readonly maskSecrets?: boolean;
   readonly limits?: Readonly<Record<string, string | number>>;
+  readonly network?: object;
   readonly artifacts?: readonly string[];
   readonly metadata?: Readonly<Record<string, string>>;
 }

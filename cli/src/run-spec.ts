@@ -1,13 +1,16 @@
 // From a command line to what the platform is asked to run.
 import { basename } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Language } from "@syla/contract/syla/execution/v1/execution";
+import { NetworkPolicySchema } from "@syla/contract/syla/sandbox/v1/network";
 import type { ExecutionSpec, Syla } from "@syla/sdk";
 import { type ArtifactPlaces, parseArtifacts } from "./artifacts.ts";
 import type { Flags } from "./command.ts";
 import { usageFailure } from "./failure.ts";
 import { detectLanguage, findLanguage, isNamedFor } from "./language.ts";
 import type { LimitWords } from "./outcome.ts";
+import { parseNetwork } from "./network.ts";
 import { isFromStdin, readSecrets } from "./secrets.ts";
 import { envFlags, parseEnv, roomFlags } from "./program-flags.ts";
 import { formatBytes, formatSpan, parseBytes, parseCount, parseDurationMs } from "./size.ts";
@@ -29,6 +32,11 @@ export const runFlags = {
   stdin: { type: "string", hint: "FILE", help: "what it reads on standard input" },
   arg: { type: "string", multiple: true, default: [], help: "an argument; or put them after --" },
   ...envFlags,
+  network: {
+    type: "string",
+    hint: "POLICY",
+    help: "what it may reach: none, full or allow:HOST[:PORT],…",
+  },
   "mask-secrets": {
     type: "boolean",
     default: false,
@@ -72,6 +80,7 @@ export interface RunValues {
   readonly arg: readonly string[];
   readonly env: readonly string[];
   readonly secret: readonly string[];
+  readonly network?: string | undefined;
   readonly "mask-secrets": boolean;
   readonly file: readonly string[];
   readonly artifact: readonly string[];
@@ -140,6 +149,9 @@ export async function readRequest(
     stdin,
     limits,
     artifacts: [...places.keys()],
+    ...(values.network === undefined
+      ? {}
+      : { network: create(NetworkPolicySchema, parseNetwork(values.network)) }),
   };
   return { path, source, language: values.language, extraFiles, places, limitWords, rest };
 }

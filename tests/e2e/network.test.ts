@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { syla } from "../../cli/src/terminal/fixture.ts";
 import { CertificateAuthority } from "../../services/sandbox/src/network/certificate.ts";
-import { refusal } from "../api.ts";
+import { execute, post, refusal } from "../api.ts";
 import { assertHostUnchanged, observeHost } from "../host.ts";
 import { wheel } from "../packages.ts";
 import { makeDataDirectory, type Platform, startPlatform } from "../platform.ts";
@@ -137,6 +137,73 @@ test("a sandbox reaches what its policy allows, and what it was refused is seen"
   assert.ok(!`${JSON.stringify(answers)}${platform.log()}`.includes(key));
   await killSandbox(platform, id);
   await assertHostUnchanged(platform, untouched);
+});
+
+test("an execution reaches what its policy allows while it runs, in each kind of language", async () => {
+  const untouched = await observeHost(platform);
+  const network = {
+    mode: "ALLOW_LIST",
+    allow: [rule("allowed.test")],
+    inject: [{ host: "allowed.test", header: "X-Key", value: "Bearer ${API}" }],
+    secrets: { API: key },
+  };
+  const url = `https://allowed.test:${portOf(secure)}`;
+  const refusedAt = `http://other.test:${portOf(plain)}/`;
+  const programs = {
+    bash: `${curl} ${url}/run-bash; ${curl} ${refusedAt}; env | grep -c KEY-`,
+    python: `import urllib.request as u, subprocess\nprint(u.urlopen("${url}/run-python").read().decode(), end="")
+subprocess.run("${curl} ${refusedAt}; env | grep -c KEY-", shell=True)`,
+    javascript: `console.log((await (await fetch("${url}/run-javascript")).text()).trim());
+require("child_process").execSync("${curl} ${refusedAt}; env | grep -c KEY- || true", { stdio: "inherit" });`,
+    c: `#include <stdlib.h>\nint main(void) { return system("${curl} ${url}/run-c; ${curl} ${refusedAt}; env | grep -c KEY-"), 0; }`,
+  };
+  const refusedWords = `other.test:${portOf(plain)} is refused by the sandbox's network policy: no rule allows it.`;
+  for (const [language, given] of Object.entries(programs)) {
+    const code = language === "javascript" ? `(async () => {${given}})()` : given;
+    const ran = await execute(platform, { language, code, network, limits: { wallTime: "30s" } });
+    assert.deepEqual(
+      [ran.stdout, ran.stderr],
+      [`hello /run-${language}\n${refusedWords}\n0\n`, ""],
+      language,
+    );
+    const without = await execute(platform, { language, code, limits: { wallTime: "30s" } });
+    assert.ok(!without.stdout.includes("hello"), without.stdout);
+  }
+  const sent = requests.filter(({ url: path }) => path?.startsWith("/run-"));
+  assert.equal(sent.length, 4);
+  assert.ok(sent.every(({ headers }) => headers["x-key"] === `Bearer ${key}`));
+  assert.ok(!platform.log().includes(key));
+  await assertHostUnchanged(platform, untouched);
+});
+
+test("an execution's network ends with it, and a policy that cannot be used is refused before it", async () => {
+  const network = { mode: "FULL" };
+  const code = `${curl} -N http://allowed.test:${portOf(plain)}/slow`;
+  const late = await execute(platform, {
+    language: "bash",
+    code,
+    network,
+    limits: { wallTime: "1s" },
+  });
+  assert.deepEqual([late.errorType, late.stdout], ["timeout", "begun\n"]);
+  await eventually("no connection is left", async () => {
+    const metrics = await (await fetch(`${platform.url}/metrics`)).text();
+    return /^syla_network_connections_open 0$/m.test(metrics);
+  });
+  const wrong = { mode: "ALLOW_LIST", allow: [{ domain: "not a name" }] };
+  const response = await post(platform, "/api/v1/executions", {
+    ...{ language: "bash", code: "true", network: wrong },
+  });
+  const { errors } = await refusal(response, 400, "invalid_request");
+  assert.deepEqual(
+    errors?.map(({ pointer }) => pointer),
+    ["/network/allow/0/domain"],
+  );
+  const here = { cwd: platform.data, env: { SYLA_URL: platform.url, SYLA_TOKEN: "" } };
+  const flags = ["run", "-l", "bash", "-", "--network", `allow:allowed.test:${portOf(plain)}`];
+  const input = `${curl} http://allowed.test:${portOf(plain)}/by-cli`;
+  const { stdout, stderr } = await syla(flags, { ...here, input });
+  assert.deepEqual([stdout, stderr], ["hello /by-cli\n", ""]);
 });
 
 test("a policy is changed while it runs, and ends what it does not allow", async () => {

@@ -343,14 +343,15 @@ export class Executions {
 
   async #run(one: Live): Promise<RunEnd> {
     const { clock, config, sandbox } = this.#options;
-    const { secrets = {}, spec } = one;
+    const { spec } = one;
+    const secrets = one.secrets ?? { variables: {}, network: spec.network };
     const output = new RunOutput({
       emit: (stream, chunk) => one.log.append({ case: stream, value: chunk }, clock.now()),
       lingerMs: config.chunkLingerMs,
       chunkBytesMax: config.chunkBytesMax,
-      mask: spec.maskSecrets ? createMask(Object.values(secrets)) : undefined,
+      mask: spec.maskSecrets ? createMask(Object.values(secrets.variables)) : undefined,
     });
-    const request = runRequest(spec, { config, secrets });
+    const request = runRequest(spec, { config, secrets, execution: one.execution.id });
     let finished: Finished | undefined;
     try {
       for await (const { event } of sandbox.run(request, { signal: one.stop.signal })) {

@@ -81,7 +81,8 @@ test("runRequest() puts secrets into the program's environment", () => {
   const spec = create(ExecutionSpecSchema, { env: { A: "1" }, secrets: { TOKEN: "" } });
   const { env } = runRequest(spec, {
     config: defaultsOf(executionSettings),
-    secrets: { TOKEN: "value" },
+    secrets: { variables: { TOKEN: "value" }, network: undefined },
+    execution: "one",
   });
   assert.deepEqual(env, { A: "1", TOKEN: "value" });
 });

@@ -56,12 +56,14 @@ export interface RunRequestOptions {
   readonly config: ExecutionConfig;
   /** The values of what the spec only names. */
   readonly secrets: Secrets;
+  /** Its id. */
+  readonly execution: string;
 }
 
 /** What the sandbox is asked: the spec with every bound filled in. A file without a name gets the language's. */
 export function runRequest(
   spec: ExecutionSpec,
-  { config, secrets }: RunRequestOptions,
+  { config, secrets, execution }: RunRequestOptions,
 ): MessageInitShape<typeof RunRequestSchema> {
   const { limits } = spec;
   const files =
@@ -74,7 +76,8 @@ export function runRequest(
     files,
     stdin: Buffer.from(spec.stdin, "utf8"),
     args: spec.args,
-    env: { ...spec.env, ...secrets },
+    env: { ...spec.env, ...secrets.variables },
+    ...(secrets.network === undefined ? {} : { network: secrets.network, execution }),
     artifacts: spec.artifacts,
     limits: {
       wallTime: limits?.wallTime ?? durationFromMs(config.wallTimeMs),

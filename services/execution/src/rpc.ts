@@ -30,12 +30,17 @@ export interface ExecutionRpcOptions {
 
 export function executionRpc(options: ExecutionRpcOptions): Implementation {
   const { executions, history, sandbox, config } = options;
-  const specOf = (spec: ExecutionSpec | undefined, context: CallContext) => {
+  const specOf = async (spec: ExecutionSpec | undefined, context: CallContext) => {
     // The rules of the contract say that there is one; the type cannot.
     if (spec === undefined) {
       throw invalidRequest([{ pointer: "/spec", detail: "value is required", rule: "required" }]);
     }
     checkSpec(spec, "/spec", config);
+    if (spec.network !== undefined) {
+      // The sandbox alone knows what a policy may say.
+      const asked = { network: spec.network, pointer: "/spec/network" };
+      await sandbox.checkNetwork(asked, { parent: context });
+    }
     return resolveLanguage(sandbox, spec, context);
   };
   const publicLanguages = latest(({ languages }: SandboxLanguages) =>

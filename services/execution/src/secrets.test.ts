@@ -18,11 +18,30 @@ function faultsOf(spec: MessageInitShape<typeof ExecutionSpecSchema>): string[] 
 test("withholdSecrets() leaves their names in the spec and takes the values", () => {
   const given = specOf({ env: { A: "1" }, secrets: { TOKEN: "hidden", OTHER: "hidden too" } });
   const { spec, secrets } = withholdSecrets(given);
-  assert.deepEqual(secrets, { TOKEN: "hidden", OTHER: "hidden too" });
+  const variables = { TOKEN: "hidden", OTHER: "hidden too" };
+  assert.deepEqual(secrets, { variables, network: undefined });
   assert.deepEqual(spec.secrets, { TOKEN: "", OTHER: "" });
-  assert.deepEqual({ ...spec, secrets }, given);
+  assert.deepEqual({ ...spec, secrets: secrets.variables }, given);
   const written = Buffer.from(toBinary(ExecutionSpecSchema, spec)).toString("latin1");
   assert.ok(written.includes("TOKEN") && !written.includes("hidden"));
+});
+
+test("withholdSecrets() takes the values of a network's headers, and what they are made of", () => {
+  const inject = [{ host: "a.test", header: "X", value: "hidden ${A}" }];
+  for (const network of [
+    { inject },
+    { secrets: { A: "hidden" } },
+    { inject, secrets: { A: "hidden" } },
+  ]) {
+    const given = specOf({ network });
+    const { spec, secrets } = withholdSecrets(given);
+    assert.deepEqual(secrets.network, given.network);
+    assert.ok(namesSecrets(spec));
+    const written = Buffer.from(toBinary(ExecutionSpecSchema, spec)).toString("latin1");
+    assert.ok(!written.includes("hidden"));
+  }
+  const { spec, secrets } = withholdSecrets(specOf({ network: { allow: [] } }));
+  assert.deepEqual([namesSecrets(spec), secrets.network], [false, spec.network]);
 });
 
 test("namesSecrets() tells a spec that has or had secrets from one that never did", () => {

@@ -2,11 +2,17 @@
 // written down while it waits, only names them: a later start of the platform then knows that there were some, and
 // that it does not have them.
 import type { ExecutionSpec } from "@syla/contract/syla/execution/v1/spec";
+import type { NetworkPolicy } from "@syla/contract/syla/sandbox/v1/network";
 import type { Violation } from "@syla/kit/error";
 import { maskedBytesMin, maskedPart } from "./mask.ts";
 
-/** Values by the names of their environment variables. */
-export type Secrets = Readonly<Record<string, string>>;
+/** What a spec does not have itself. */
+export interface Secrets {
+  /** Values by the names of their environment variables. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** The whole policy, with the values of headers. */
+  readonly network: NetworkPolicy | undefined;
+}
 
 /** All values of an execution together: they are in memory while it waits, and five times that while it is masked. */
 const secretsBytesMax = 64 * 1024;
@@ -16,15 +22,26 @@ export function withholdSecrets(spec: ExecutionSpec): {
   readonly spec: ExecutionSpec;
   readonly secrets: Secrets;
 } {
-  const { secrets } = spec;
+  const secrets = { variables: spec.secrets, network: spec.network };
   if (!namesSecrets(spec)) return { spec, secrets };
-  const named = Object.fromEntries(Object.keys(secrets).map((name) => [name, ""]));
-  return { spec: { ...spec, secrets: named }, secrets };
+  const named = namesOf(spec.secrets);
+  const network = spec.network && withoutValues(spec.network);
+  return { spec: { ...spec, secrets: named, ...(network && { network }) }, secrets };
+}
+
+function namesOf(values: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(values).map((name) => [name, ""]));
+}
+
+function withoutValues(policy: NetworkPolicy): NetworkPolicy {
+  const inject = policy.inject.map((rule) => ({ ...rule, value: "" }));
+  return { ...policy, inject, secrets: namesOf(policy.secrets) };
 }
 
 /** Whether a spec has secrets, or had them before they were withheld. */
-export function namesSecrets({ secrets }: ExecutionSpec): boolean {
-  return Object.keys(secrets).length > 0;
+export function namesSecrets({ secrets, network }: ExecutionSpec): boolean {
+  const { inject = [], secrets: named = {} } = network ?? {};
+  return [secrets, inject, named].some((values) => Object.keys(values).length > 0);
 }
 
 /** What is wrong with a spec's secrets; `pointer` says where they are. No value is told. */

@@ -6,6 +6,8 @@ import type {
   ExecutionSpec,
   SourceFile,
 } from "@syla/contract/syla/execution/v1/spec";
+import { toBinary } from "@bufbuild/protobuf";
+import { NetworkPolicySchema } from "@syla/contract/syla/sandbox/v1/network";
 import type { Violation } from "@syla/kit/error";
 import { invalidRequest } from "@syla/kit/validate";
 import type { ExecutionConfig } from "./config.ts";
@@ -100,7 +102,8 @@ export function specBytes(spec: ExecutionSpec): number {
   const maps = [env, secrets, metadata].flatMap((map) => Object.entries(map).flat());
   const strings = [code, stdin, ...args, ...artifacts, ...maps, ...files.map(({ name }) => name)];
   const text = strings.reduce((sum, one) => sum + one.length + stringBytes, 0);
-  return files.reduce((sum, { body }) => sum + (body.value?.length ?? 0), text);
+  const network = spec.network && toBinary(NetworkPolicySchema, spec.network).length;
+  return files.reduce((sum, { body }) => sum + (body.value?.length ?? 0), text + (network ?? 0));
 }
 
 function startFaults(spec: ExecutionSpec, pointer: string): Violation[] {

@@ -120,6 +120,7 @@ function sandbox(): Implementation {
     },
     listLanguages: refuse,
     getLanguage: refuse,
+    checkNetwork: refuse,
     getHost: refuse,
   });
 }

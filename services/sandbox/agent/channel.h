@@ -4,6 +4,7 @@
 
 #include "agent.h"
 
+#include <poll.h>
 #include <sys/resource.h>
 
 enum {
@@ -65,5 +66,18 @@ void on_input(const struct frame *frame);
 void on_input_end(const struct frame *frame);
 void on_grant(const struct frame *frame, struct reader *r);
 void on_close(const struct frame *frame);
+
+/* keep.c, for a run too, which may have listeners and the connections that they take beside its program. */
+/* What is waited for: first the caller's, then those that polls_add() adds behind them. */
+extern struct pollfd polls[];
+enum { POLLS_OWN = 4 };
+/* Adds all channels' behind so many; answers how many there are then. */
+unsigned polls_add(unsigned count);
+/* Does what can be done of those from a place on. */
+void polls_serve(unsigned from, unsigned count);
+/* Tells the ends that are due. */
+void channels_settle(void);
+/* Takes a frame about a listener or a connection; false when it is none. */
+bool connections_handle(const struct frame *frame);
 
 #endif

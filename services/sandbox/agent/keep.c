@@ -254,24 +254,21 @@ static void settle(struct channel *c) {
   }
 }
 
-static struct pollfd fds[2 + CHANNELS * (OUTPUTS + 1)];
+struct pollfd polls[POLLS_OWN + CHANNELS * (OUTPUTS + 1)];
 static struct {
   uint16_t channel;
   int8_t which; /* an output, or -1 for the input */
-} polled[2 + CHANNELS * (OUTPUTS + 1)];
+} polled[POLLS_OWN + CHANNELS * (OUTPUTS + 1)];
 
 static unsigned add(unsigned count, const struct channel *c, int which, int fd, short events) {
-  fds[count] = (struct pollfd){.fd = fd, .events = events};
+  polls[count] = (struct pollfd){.fd = fd, .events = events};
   polled[count].channel = channel_id(c);
   polled[count].which = (int8_t)which;
   return count + 1;
 }
 
-static unsigned to_poll(void) {
-  unsigned count = 1;
+unsigned polls_add(unsigned count) {
   bool room = out_room() > 0;
-  fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
-  if (out_pending() > 0) fds[0].events |= POLLOUT;
   for (unsigned i = 0; i < channels_end; i++) {
     const struct channel *c = &channels[i];
     if (c->kind == FREE) continue;
@@ -295,24 +292,42 @@ static unsigned to_poll(void) {
 static void serve_polled(unsigned index) {
   struct channel *c = &channels[polled[index].channel];
   int which = polled[index].which;
+  if (c->kind == FREE) return;
   if (c->kind == CONNECTING) finish_connecting(c);
   else if (c->kind == LISTENER) accept_one(c);
   else if (which < 0) input_pour(c);
   else output_forward(c, which);
 }
 
+void polls_serve(unsigned from, unsigned count) {
+  for (unsigned i = from; i < count; i++)
+    if (polls[i].revents != 0) serve_polled(i);
+}
+
+void channels_settle(void) {
+  for (unsigned i = channels_end; i-- > 0;) settle(&channels[i]);
+}
+
+bool connections_handle(const struct frame *frame) {
+  struct reader r = {.at = frame->payload, .left = frame->length};
+  switch (frame->type) {
+    case FRAME_LISTEN: on_listen(frame, &r); return true;
+    case FRAME_INPUT: on_input(frame); return true;
+    case FRAME_INPUT_END: on_input_end(frame); return true;
+    case FRAME_GRANT: on_grant(frame, &r); return true;
+    case FRAME_CLOSE: on_close(frame); return true;
+    default: return false;
+  }
+}
+
 static void handle(const struct frame *frame) {
   struct reader r = {.at = frame->payload, .left = frame->length};
+  if (connections_handle(frame)) return;
   switch (frame->type) {
     case FRAME_START: on_start(frame); break;
     case FRAME_CONNECT: on_connect(frame, &r); break;
-    case FRAME_LISTEN: on_listen(frame, &r); break;
-    case FRAME_INPUT: on_input(frame); break;
-    case FRAME_INPUT_END: on_input_end(frame); break;
     case FRAME_SIGNAL: on_signal(frame, &r); break;
     case FRAME_RESIZE: on_resize(frame, &r); break;
-    case FRAME_GRANT: on_grant(frame, &r); break;
-    case FRAME_CLOSE: on_close(frame); break;
     default: errno = EPROTO; fail("frame", "unknown type");
   }
 }
@@ -334,12 +349,13 @@ _Noreturn void keep(const sigset_t *open_mask) {
     while (in_next(&frame)) handle(&frame);
     reap();
     forward_all();
-    for (unsigned i = channels_end; i-- > 0;) settle(&channels[i]);
+    channels_settle();
     out_flush();
-    unsigned count = to_poll();
-    if (ppoll(fds, count, NULL, open_mask) <= 0) continue; /* SIGCHLD */
-    if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
-    for (unsigned i = 1; i < count; i++)
-      if (fds[i].revents != 0) serve_polled(i);
+    polls[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
+    if (out_pending() > 0) polls[0].events |= POLLOUT;
+    unsigned count = polls_add(1);
+    if (ppoll(polls, count, NULL, open_mask) <= 0) continue; /* SIGCHLD */
+    if (polls[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
+    polls_serve(1, count);
   }
 }

@@ -8,11 +8,12 @@
  * what they give), SIGCHLD and the wall clock. `ending` has killed and reaped everything but PID 1,
  * so nobody writes to the pipes any more and they become empty. Only then EXIT is sent: what a
  * program printed always precedes its end, and nothing of it runs on, whatever it forked.
+ *
+ * A run with a network has a listener beside its program, and the connections that it takes: keep.c.
  */
-#include "agent.h"
+#include "channel.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static struct {
 } result;
 static struct rusage before;
 static uint64_t patient_until_us; /* 0: what there is to say is said at once */
+static size_t patient_bytes;
 static uint64_t held_us; /* CPU time of the main process that is not its program's */
 static int stdin_fd = -1;
 
@@ -83,13 +85,19 @@ void run_stdin(const uint8_t *bytes, size_t length) {
    end of the line apart. */
 enum { STARTED_PATIENCE_US = 5000, LINE_PATIENCE_US = 200, HALF_LINE_MAX = 1024 };
 
-static void be_patient(uint64_t us) {
+/* With what was just queued, when `before` was all that waited; not when that was said to be in a hurry. */
+static void be_patient(uint64_t us, size_t before) {
+  bool alone = before == 0 || (patient_until_us != 0 && before == patient_bytes);
   uint64_t until = now_us() + us;
-  if (out_pending() == 0 || until < patient_until_us) patient_until_us = until;
+  if (!alone) patient_until_us = 0;
+  else if (patient_until_us == 0 || until < patient_until_us) patient_until_us = until;
+  patient_bytes = out_pending();
 }
 
+/* Not any more once there is something else to be said. */
 static bool patient(void) {
-  if (state != RUNNING || now_us() >= patient_until_us) patient_until_us = 0;
+  if (state != RUNNING || out_pending() != patient_bytes || now_us() >= patient_until_us)
+    patient_until_us = 0;
   return patient_until_us != 0;
 }
 
@@ -144,8 +152,9 @@ static void started(const struct request *q) {
   streams[0].left = q->stdout_max;
   streams[1].left = q->stderr_max;
   state = RUNNING;
-  be_patient(STARTED_PATIENCE_US);
+  size_t before = out_pending();
   out_frame(FRAME_STARTED, process, NULL);
+  be_patient(STARTED_PATIENCE_US, before);
 }
 
 static void begin(struct request *q) {
@@ -306,10 +315,10 @@ static void forward(int which) {
     return;
   }
   size_t taken = (uint64_t)n < s->left ? (size_t)n : (size_t)s->left;
+  size_t before = out_pending();
   bool half = taken > 0 && taken < HALF_LINE_MAX && out_payload()[taken - 1] != '\n';
-  if (half) be_patient(LINE_PATIENCE_US);
-  else patient_until_us = 0;
   if (taken > 0) out_commit(which == 0 ? FRAME_STDOUT : FRAME_STDERR, 0, process, taken);
+  if (half) be_patient(LINE_PATIENCE_US, before);
   s->left -= taken;
   if (taken == (size_t)n) return;
   /* The program may have ended on its own with the excess still in the pipe: it is told the same.
@@ -339,11 +348,15 @@ static void handle_frame(const struct frame *frame) {
       errno = EPROTO;
       if (state != IDLE) fail("keep", "a program is running");
       keep(&open_mask);
-    default: errno = EPROTO; fail("frame", "unknown type");
+    default:
+      errno = EPROTO;
+      if (!connections_handle(frame)) fail("frame", "unknown type");
   }
 }
 
-static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
+/* Answers how many of what is polled are to be looked at. */
+static unsigned wait_for_something(const sigset_t *mask) {
+  struct pollfd *fds = polls;
   /* What one says that is held, such as a warning at its start, is its program's to have said. */
   bool room = state != IDLE && state != HELD && out_room() > 0;
   fds[3] = (struct pollfd){.fd = state == HELD ? hold_gate() : -1, .events = POLLIN};
@@ -363,8 +376,10 @@ static void wait_for_something(struct pollfd fds[4], const sigset_t *mask) {
     timeout = &left;
   }
   if (state == ENDING && room) timeout = &left; /* reads what there is, and waits for no more */
-  int n = ppoll(fds, 4, timeout, mask);
-  for (int i = 0; n < 0 && i < 4; i++) fds[i].revents = 0; /* SIGCHLD */
+  unsigned count = polls_add(POLLS_OWN);
+  int n = ppoll(fds, count, timeout, mask);
+  for (unsigned i = 0; n < 0 && i < count; i++) fds[i].revents = 0; /* SIGCHLD */
+  return count;
 }
 
 static void nothing_to_do(int signal) { (void)signal; }
@@ -383,18 +398,20 @@ _Noreturn void serve(void) {
   out_frame(FRAME_READY, 0, NULL);
   for (;;) {
     struct frame frame;
-    struct pollfd fds[4];
+    const struct pollfd *fds = polls;
     /* Frames may have come in one read with SETUP, hence before the first wait. */
     while (in_next(&frame)) handle_frame(&frame);
     if (state == RUNNING || state == HELD) reap_without_waiting();
     if (state == RUNNING && deadline_us != 0 && now_us() >= deadline_us)
       end_because(REASON_TIMEOUT);
     if (state == ENDING && streams[0].fd < 0 && streams[1].fd < 0) report_end();
+    channels_settle();
     if (!patient()) out_flush();
-    wait_for_something(fds, &open_mask);
+    unsigned count = wait_for_something(&open_mask);
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) in_fill();
     for (int i = 0; i < 2; i++)
       if (fds[1 + i].revents != 0 || (state == ENDING && fds[1 + i].fd >= 0)) forward(i);
     if (fds[3].revents != 0) hold_hear();
+    polls_serve(POLLS_OWN, count);
   }
 }

@@ -18,6 +18,7 @@ import { discoverLanguages } from "./languages/languages.ts";
 import { Jails } from "./jail/jails.ts";
 import { openSpawner } from "./jail/spawner.ts";
 import { type NetworkForTests, networkParts } from "./network/parts.ts";
+import type { NetworkParts } from "./network/sandbox-network.ts";
 import { networkRpc } from "./network/rpc.ts";
 import { type LanguageReport, Offer } from "./languages/offer.ts";
 import { isOfDeadPlatform, platformName } from "./jail/platform-name.ts";
@@ -137,6 +138,7 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
   const instanceId = uuidv7();
   const forTests = options.networkForTests;
   const network = networkParts({ config, databaseUrl: database.url, metrics, log, forTests });
+  if (!("unavailable" in jails)) jails.giveNetwork(network);
   const blobs = await Blobs.open(
     {
       directory: join(options.dataDirectory, "snapshots"),
@@ -197,6 +199,8 @@ function countKept(metrics: Metrics, sandboxes: Sandboxes, blobs: Blobs): void {
 interface Opened {
   readonly runner: Runner;
   readonly jails: Jails;
+  /** What runs reach hosts by. */
+  giveNetwork(parts: NetworkParts): void;
   close(): Promise<void>;
 }
 
@@ -212,10 +216,10 @@ async function openJails(options: SandboxOptions): Promise<Opened> {
   const jails = new Jails({ config, cgroups, root, spawner, filter, metrics, log });
   const cache = openBuildCache(options);
   const builds = cache && { cache, agent: basename(agent.path) };
-  const runner = new Runner({ config, jails, builds, log });
+  const network = Promise.withResolvers<NetworkParts>();
+  const runner = new Runner({ config, jails, builds, log, network: network.promise });
   return {
-    runner,
-    jails,
+    ...{ runner, jails, giveNetwork: network.resolve },
     close: async () => {
       await runner.drain();
       await cache?.settle();

@@ -26,12 +26,16 @@ import type { JailRequest, Jails, WarmJail } from "./jail/jails.ts";
 import type { Language } from "./languages/languages.ts";
 import type { Lease } from "./jail/pool.ts";
 import { signalName } from "./jail/signals.ts";
+import { openRunNetwork, reachesAny } from "./network/run-network.ts";
+import type { NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
 
 export interface RunnerOptions {
   readonly config: SandboxConfig;
   readonly jails: Jails;
   /** Undefined: every program is compiled. */
   readonly builds: { readonly cache: BuildCache; readonly agent: string } | undefined;
+  /** What runs reach hosts by; there once the platform has its database, which they are not to reach. */
+  readonly network: Promise<NetworkParts>;
   readonly log: Log;
 }
 
@@ -100,6 +104,7 @@ class Run {
   /** Of the request's files. */
   readonly #names: readonly string[];
   readonly #builds: RunnerOptions["builds"];
+  readonly #parts: RunnerOptions["network"];
   readonly #log: Log;
   readonly #jails: Jails;
   readonly #wanted: JailRequest;
@@ -118,6 +123,7 @@ class Run {
     this.#request = request;
     this.#language = language;
     this.#builds = builds;
+    this.#parts = options.network;
     this.#log = options.log;
     const asked = present(request.limits, "the run's limits");
     this.#names = request.files.map(({ name, content }) =>
@@ -194,9 +200,24 @@ class Run {
       const failed = await this.#make(compile, sent);
       if (failed !== undefined) return this.#finished(failed, true);
     }
-    const ran = await this.#exec("run", this.#language.run(names, args, { memoryBytes }));
+    const ran = await this.#runProgram(this.#language.run(names, args, { memoryBytes }));
     await this.#bringBack();
     return this.#finished(ran, false);
+  }
+
+  async #runProgram(argv: readonly string[]): Promise<StepEnd> {
+    const network = await openRunNetwork(this.#request, this.#jail, this.#parts);
+    try {
+      return await this.#exec("run", argv, network);
+    } finally {
+      network?.close();
+    }
+  }
+
+  /** Whether the program's interpreter is to see its variables when it starts; Node is told so to use the proxy. */
+  get #configuresInterpreter(): boolean {
+    const { env, network } = this.#request;
+    return reachesAny(network) || Object.keys(env).some((name) => early.test(name));
   }
 
   /** Builds the program, or has it from the cache; answers the step that failed, if one did. */
@@ -215,16 +236,17 @@ class Run {
 
   /** Whether an interpreter that was started before the program was known does what one would that starts now. */
   #canBeHeld(): boolean {
-    const { args, env } = this.#request;
+    const { args } = this.#request;
     const { held, preload } = this.#language;
-    if (configuresInterpreter(env)) return false;
+    if (this.#configuresInterpreter) return false;
     return preload === undefined || (args.length === 0 && this.#names[0] === held?.[0]);
   }
 
-  #exec(phase: Phase, argv: readonly string[]): Promise<StepEnd> {
-    const { args, env, stdin } = this.#request;
+  #exec(phase: Phase, argv: readonly string[], network?: SandboxNetwork): Promise<StepEnd> {
+    const { args, stdin } = this.#request;
+    const env = { ...network?.environment, ...this.#request.env };
     const start =
-      phase === "run" && !configuresInterpreter(env) ? this.#lease.slot.start : "execute";
+      phase === "run" && !this.#configuresInterpreter ? this.#lease.slot.start : "execute";
     const outputBytes = Number(this.#limits.outputBytes);
     return this.#jail.exec({
       // A held interpreter is given its program alone.
@@ -350,10 +372,6 @@ function requestOf(language: Language, limits: Limits, { cpus }: SandboxConfig):
  */
 const early =
   /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|LOCPATH$|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL)/;
-
-function configuresInterpreter(env: Readonly<Record<string, string>>): boolean {
-  return Object.keys(env).some((name) => early.test(name));
-}
 
 function milliseconds(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration);

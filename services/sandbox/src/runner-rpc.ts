@@ -1,6 +1,7 @@
 // The wire of RunnerService: one handler per method, in the order of the contract.
 import { create } from "@bufbuild/protobuf";
 import {
+  CheckNetworkResponseSchema,
   HostSchema,
   LanguageSchema,
   ListLanguagesResponseSchema,
@@ -12,6 +13,7 @@ import { probeHost } from "./host.ts";
 import type { SandboxConfig } from "./config.ts";
 import type { LanguageReport, Offer } from "./languages/offer.ts";
 import { noIsolation, offered } from "./languages/offered.ts";
+import { SandboxNetwork } from "./network/sandbox-network.ts";
 import type { Runner } from "./run.ts";
 
 export interface RunnerRpcOptions {
@@ -37,6 +39,10 @@ export function runnerRpc(options: RunnerRpcOptions): Implementation {
       // Asked before anything is queued, so that it is refused there and not failed later.
       if ("unavailable" in runner) throw noIsolation();
       return create(LanguageSchema, describe({ language: offered(offer, language, version) }));
+    },
+    checkNetwork: async ({ network, pointer }) => {
+      if (network !== undefined) SandboxNetwork.check(network, pointer);
+      return create(CheckNetworkResponseSchema);
     },
     getHost: async () => {
       const capabilities = await probeHost({ limits });

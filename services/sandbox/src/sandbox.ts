@@ -22,7 +22,11 @@ import type { Channel, ChannelListener, Channels } from "./jail/channels.ts";
 import type { WarmJail } from "./jail/jails.ts";
 import type { Lease } from "./jail/pool.ts";
 import { SandboxProcess } from "./processes/process.ts";
-import { type NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
+import {
+  type NetworkParts,
+  SandboxNetwork,
+  type WriteAuthorities,
+} from "./network/sandbox-network.ts";
 import { type PackReport, packTree } from "./copies/tree-copy.ts";
 
 export type EndReason = "killed" | "expired" | "stopped" | "internal";
@@ -46,6 +50,8 @@ export interface SandboxOptions {
 /** How many that have ended are remembered. */
 const endedMax = 100;
 const metricsMax = 120;
+/** A tenant can keep the authorities' file from being written, and nobody waits for that. */
+const authorityMsMax = 10_000;
 
 const sentences: Readonly<Record<EndReason, string>> = {
   killed: "Ended by its owner.",
@@ -158,8 +164,9 @@ export class Sandbox {
   /** Sets what it may reach; answers that without secrets. `pointer` is where it stands in the request. */
   async changeNetwork(network: NetworkPolicy | undefined, pointer: string): Promise<NetworkPolicy> {
     this.assertRunning();
+    const write: WriteAuthorities = (file) => this.box.write([file], authorityMsMax);
     try {
-      await this.#unlessEnded(this.network.change(network, this.box, pointer));
+      await this.#unlessEnded(this.network.change(network, write, pointer));
     } finally {
       // It may hold and be no use to programs.
       this.message.network = this.network.message;

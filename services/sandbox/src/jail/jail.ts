@@ -33,6 +33,7 @@ import {
   parseFrame,
   setupFrame,
 } from "./frames.ts";
+import { isKept } from "./keep-frames.ts";
 import { type JailRoot, UID_BASE } from "./root.ts";
 import type { Bind } from "../languages/language.ts";
 import type { Zygote } from "./zygote.ts";
@@ -99,6 +100,7 @@ export class Jail {
   #running: Running | undefined;
   #collection: Collection | TreeCollection | undefined;
   #channels: Channels | undefined;
+  #beside: Channels | undefined;
   #closing: Promise<void> | undefined;
   #agentError: string | undefined;
   /** Why it is closed, if it is. */
@@ -205,6 +207,13 @@ export class Jail {
     return channels;
   }
 
+  /** Listeners beside the program that runs, and the connections that they take: nothing else may be begun on these. */
+  beside(): Channels {
+    const channels = (this.#beside ??= new Channels((frames) => this.#send(frames)));
+    if (!this.alive) channels.end(new Error("The jail has ended"));
+    return channels;
+  }
+
   /** Stops reading output: the program then blocks when its pipes are full. */
   pause(): void {
     this.#process.socket.pause();
@@ -261,8 +270,9 @@ export class Jail {
   #listen(): void {
     const { socket, exited } = this.#process;
     const parse = createFrameReader((raw) => {
-      if (this.#channels === undefined) this.#onFrame(parseFrame(raw));
-      else if (this.#state !== "closed") this.#channels.take(raw);
+      const channels = this.#channels ?? (isKept(raw) ? this.#beside : undefined);
+      if (channels === undefined) this.#onFrame(parseFrame(raw));
+      else if (this.#state !== "closed") channels.take(raw);
     });
     socket.on("data", (chunk: Buffer) => {
       this.#heardMs = performance.now();
@@ -331,7 +341,9 @@ export class Jail {
     this.#finish({ cause: this.#running?.cause ?? cause, detail });
     this.#collection?.abandon(detail);
     this.#collection = undefined;
-    this.#channels?.end(new Error(`The jail ended: ${detail}`));
+    for (const channels of [this.#channels, this.#beside]) {
+      channels?.end(new Error(`The jail ended: ${detail}`));
+    }
     this.#process.socket.destroy();
     // An agent that runs a program may not be listening.
     if (killed || cause === "internal") this.#process.kill();

@@ -106,6 +106,9 @@ export const grantFrame = (channel: number, output: Output, bytes: number): Uint
 export const closeFrame = (channel: number): Uint8Array[] =>
   frame(TO_AGENT.close, new Uint8Array(0), channel);
 
+/** Whether a frame is of a channel, and not of a run. */
+export const isKept = ({ type }: RawFrame): boolean => type >= FROM_AGENT.begun;
+
 /** How a process ended. */
 export interface ProcessExit {
   readonly kind: "exited" | "signalled";

@@ -84,7 +84,7 @@ export async function networked(
       );
     const box = new Box((argv, { input }, listener) => start(argv, input, {}, listener));
     const change = (next: PolicyInit) =>
-      network.change(create(NetworkPolicySchema, next), box, "/network");
+      network.change(create(NetworkPolicySchema, next), (file) => box.write([file]), "/network");
     await change(policy);
     const run: Networked["run"] = async (command, env = {}) => {
       const said = { stdout: "", stderr: "", words: "" };

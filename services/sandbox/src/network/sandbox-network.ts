@@ -1,4 +1,5 @@
-// The network of one sandbox: its policy, the proxy that holds it, and what the processes inside are told of both.
+// The network of one sandbox, or of one run: its policy, the proxy that holds it, and what the processes inside are
+// told of both.
 import { clone, create } from "@bufbuild/protobuf";
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
@@ -13,7 +14,6 @@ import { SylaError } from "@syla/kit/error";
 import type { Log } from "@syla/kit/log";
 import { invalidRequest } from "@syla/kit/validate";
 import { FileError } from "../files/box-records.ts";
-import type { Box } from "../files/box.ts";
 import { CertificateAuthority } from "./certificate.ts";
 import { type Channels, RefusedError } from "../jail/channels.ts";
 import type { DialOptions } from "./dial.ts";
@@ -32,8 +32,11 @@ export interface NetworkParts {
 }
 
 export interface SandboxNetworkOptions extends NetworkParts {
+  /** Its id, or that of the execution. */
   readonly sandbox: string;
-  readonly channels: Channels;
+  readonly channels: Pick<Channels, "listen">;
+  /** Where the authorities are written that are trusted anyway, and its own. */
+  readonly authoritiesPath?: string;
   readonly clock: Clock;
 }
 
@@ -41,9 +44,7 @@ export interface SandboxNetworkOptions extends NetworkParts {
 const firstPort = 61_080;
 const portsTried = 8;
 /** The authorities that are trusted anyway, and the sandbox's own. */
-const authoritiesPath = "/tmp/.syla-authorities.pem";
-/** A tenant can keep it from being written, and nobody waits for that. */
-const writeMsMax = 10_000;
+const authoritiesPathDefault = "/tmp/.syla-authorities.pem";
 /** On the host; a jail has a copy of the file. */
 const hostAuthorities = "/etc/ssl/certs/ca-certificates.crt";
 /** By which programs find them: those of OpenSSL, curl, Python, Node, git, AWS, Rust, Deno. */
@@ -53,6 +54,13 @@ const authorityVariables = [
   "npm_config_cafile",
 ];
 const local = "localhost,127.0.0.1,::1,sandbox";
+
+/** Writes the authorities, which are one file. */
+export type WriteAuthorities = (file: {
+  readonly path: string;
+  readonly content: Uint8Array;
+  readonly mode: number;
+}) => Promise<unknown>;
 
 export class SandboxNetwork {
   readonly #options: SandboxNetworkOptions;
@@ -101,8 +109,12 @@ export class SandboxNetwork {
       ...same([...names, ...names.map((name) => name.toLowerCase())], proxy),
       ...same(["NO_PROXY", "no_proxy"], local),
       NODE_USE_ENV_PROXY: "1",
-      ...same(authorities, authoritiesPath),
+      ...same(authorities, this.#authoritiesPath),
     };
+  }
+
+  get #authoritiesPath(): string {
+    return this.#options.authoritiesPath ?? authoritiesPathDefault;
   }
 
   /** Bytes to and from the network until now. */
@@ -120,11 +132,15 @@ export class SandboxNetwork {
    * Makes a policy hold; what is open and not allowed by it is ended when this resolves. Throws
    * `file_conflict` when it holds and programs in the sandbox cannot be told to trust its authority.
    */
-  async change(given: NetworkPolicy | undefined, box: Box, pointer: string): Promise<void> {
+  async change(
+    given: NetworkPolicy | undefined,
+    write: WriteAuthorities,
+    pointer: string,
+  ): Promise<void> {
     const changed = this.#changing.then(() => this.#make(given, pointer));
     this.#changing = changed.catch(() => {});
     await changed;
-    if (this.#policy.injects) await this.#tellAuthority(box);
+    if (this.#policy.injects) await this.#tellAuthority(write);
   }
 
   // It holds before a process of the tenant's is asked to write a file: that could be kept from doing so.
@@ -168,18 +184,19 @@ export class SandboxNetwork {
     );
   }
 
-  async #tellAuthority(box: Box): Promise<void> {
+  async #tellAuthority(write: WriteAuthorities): Promise<void> {
     const authority = this.#authority;
     if (authority === undefined || this.#isTold) return;
     const known = await readFile(hostAuthorities, "utf8").catch(() => rootCertificates.join("\n"));
     const content = Buffer.from(`${known.trimEnd()}\n${authority.certificate}`);
+    const path = this.#authoritiesPath;
     try {
-      await box.write([{ path: authoritiesPath, content, mode: 0o644 }], writeMsMax);
+      await write({ path, content, mode: 0o644 });
       this.#isTold = true;
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
       const { sandbox } = this.#options;
-      const why = `${authoritiesPath} in sandbox ${sandbox} cannot be written (errno ${error.errno})`;
+      const why = `${path} in sandbox ${sandbox} cannot be written (errno ${error.errno})`;
       const message = `The policy holds, but its programs do not trust the hosts that headers are put in for: ${why}.`;
       throw new SylaError("file_conflict", message, { cause: error });
     }

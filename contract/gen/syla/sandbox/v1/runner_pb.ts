@@ -10,13 +10,15 @@ import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import { file_syla_options_v1_options } from "../../options/v1/options_pb.ts";
+import type { NetworkPolicy } from "./network_pb.ts";
+import { file_syla_sandbox_v1_network } from "./network_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file syla/sandbox/v1/runner.proto.
  */
 export const file_syla_sandbox_v1_runner: GenFile = /*@__PURE__*/
-  fileDesc("ChxzeWxhL3NhbmRib3gvdjEvcnVubmVyLnByb3RvEg9zeWxhLnNhbmRib3gudjEirgIKClJ1blJlcXVlc3QSGQoIbGFuZ3VhZ2UYASABKAlCB7pIBHICEAESDwoHdmVyc2lvbhgCIAEoCRIuCgVmaWxlcxgDIAMoCzIVLnN5bGEuc2FuZGJveC52MS5GaWxlQgi6SAWSAQIIARINCgVzdGRpbhgEIAEoDBIMCgRhcmdzGAUgAygJEjcKA2VudhgGIAMoCzIkLnN5bGEuc2FuZGJveC52MS5SdW5SZXF1ZXN0LkVudkVudHJ5QgSwnxkBEi8KBmxpbWl0cxgHIAEoCzIXLnN5bGEuc2FuZGJveC52MS5MaW1pdHNCBrpIA8gBARIRCglhcnRpZmFjdHMYCCADKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIlCgRGaWxlEgwKBG5hbWUYASABKAkSDwoHY29udGVudBgCIAEoDCKGAgoGTGltaXRzEjQKCXdhbGxfdGltZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIGukgDyAEBEjMKCGNwdV90aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESHQoMbWVtb3J5X2J5dGVzGAMgASgDQge6SAQiAiAAEhUKBHBpZHMYBCABKAVCB7pIBBoCIAASGwoKZGlza19ieXRlcxgFIAEoA0IHukgEIgIgABIdCgxvdXRwdXRfYnl0ZXMYBiABKANCB7pIBCICIAASHwoOYXJ0aWZhY3RfYnl0ZXMYByABKANCB7pIBCICIAAiwgEKCFJ1bkV2ZW50EisKB3N0YXJ0ZWQYASABKAsyGC5zeWxhLnNhbmRib3gudjEuU3RhcnRlZEgAEhAKBnN0ZG91dBgCIAEoDEgAEhAKBnN0ZGVychgDIAEoDEgAEi0KCGFydGlmYWN0GAQgASgLMhkuc3lsYS5zYW5kYm94LnYxLkFydGlmYWN0SAASLQoIZmluaXNoZWQYBSABKAsyGS5zeWxhLnNhbmRib3gudjEuRmluaXNoZWRIAEIHCgVldmVudCIpCgdTdGFydGVkEg0KBXBoYXNlGAEgASgJEg8KB3ZlcnNpb24YAiABKAkibgoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgMEhIKCnNpemVfYnl0ZXMYAyABKAESEQoJdHJ1bmNhdGVkGAQgASgIEhIKBWVycm9yGAUgASgJSACIAQFCCAoGX2Vycm9yIuACCghGaW5pc2hlZBIWCglleGl0X2NvZGUYASABKAVIAIgBARITCgZzaWduYWwYAiABKAlIAYgBARIXCgplcnJvcl90eXBlGAMgASgJSAKIAQESGgoNZXJyb3JfbWVzc2FnZRgEIAEoCUgDiAEBEhgKEHN0ZG91dF90cnVuY2F0ZWQYBSABKAgSGAoQc3RkZXJyX3RydW5jYXRlZBgGIAEoCBISCgpzdGFydHVwX21zGAcgASgBEhQKDGV4ZWN1dGlvbl9tcxgIIAEoARIOCgZjcHVfbXMYCSABKAESGQoRbWVtb3J5X3BlYWtfYnl0ZXMYCiABKAESFQoNZGlza19pb19ieXRlcxgLIAEoARIYChBuZXR3b3JrX2lvX2J5dGVzGAwgASgBQgwKCl9leGl0X2NvZGVCCQoHX3NpZ25hbEINCgtfZXJyb3JfdHlwZUIQCg5fZXJyb3JfbWVzc2FnZSIWChRMaXN0TGFuZ3VhZ2VzUmVxdWVzdCJFChVMaXN0TGFuZ3VhZ2VzUmVzcG9uc2USLAoJbGFuZ3VhZ2VzGAEgAygLMhkuc3lsYS5zYW5kYm94LnYxLkxhbmd1YWdlIpACCghMYW5ndWFnZRIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDwoHYWxpYXNlcxgDIAMoCRISCgpleHRlbnNpb25zGAQgAygJEhAKCGNvbXBpbGVkGAUgASgIEhkKDGZpcnN0X3J1bl9tcxgGIAEoAUgAiAEBEhQKDGRlZmF1bHRfZmlsZRgHIAEoCRIPCgdwcm9ncmFtGAggASgJEi8KA2VudhgJIAMoCzIiLnN5bGEuc2FuZGJveC52MS5MYW5ndWFnZS5FbnZFbnRyeRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg8KDV9maXJzdF9ydW5fbXMiNwoSR2V0TGFuZ3VhZ2VSZXF1ZXN0EhAKCGxhbmd1YWdlGAEgASgJEg8KB3ZlcnNpb24YAiABKAkiEAoOR2V0SG9zdFJlcXVlc3QiOQoESG9zdBIxCgxjYXBhYmlsaXRpZXMYASADKAsyGy5zeWxhLnNhbmRib3gudjEuQ2FwYWJpbGl0eSJYCgpDYXBhYmlsaXR5EgwKBG5hbWUYASABKAkSCgoCb2sYAiABKAgSEAoIcmVxdWlyZWQYAyABKAgSDgoGZGV0YWlsGAQgASgJEg4KBnJlbWVkeRgFIAEoCTLZAgoNUnVubmVyU2VydmljZRI/CgNSdW4SGy5zeWxhLnNhbmRib3gudjEuUnVuUmVxdWVzdBoZLnN5bGEuc2FuZGJveC52MS5SdW5FdmVudDABEmMKDUxpc3RMYW5ndWFnZXMSJS5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1JlcXVlc3QaJi5zeWxhLnNhbmRib3gudjEuTGlzdExhbmd1YWdlc1Jlc3BvbnNlIgOQAgESUgoLR2V0TGFuZ3VhZ2USIy5zeWxhLnNhbmRib3gudjEuR2V0TGFuZ3VhZ2VSZXF1ZXN0Ghkuc3lsYS5zYW5kYm94LnYxLkxhbmd1YWdlIgOQAgESRgoHR2V0SG9zdBIfLnN5bGEuc2FuZGJveC52MS5HZXRIb3N0UmVxdWVzdBoVLnN5bGEuc2FuZGJveC52MS5Ib3N0IgOQAgEaBqKfGQIIAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_syla_options_v1_options]);
+  fileDesc("ChxzeWxhL3NhbmRib3gvdjEvcnVubmVyLnByb3RvEg9zeWxhLnNhbmRib3gudjEi8gIKClJ1blJlcXVlc3QSGQoIbGFuZ3VhZ2UYASABKAlCB7pIBHICEAESDwoHdmVyc2lvbhgCIAEoCRIuCgVmaWxlcxgDIAMoCzIVLnN5bGEuc2FuZGJveC52MS5GaWxlQgi6SAWSAQIIARINCgVzdGRpbhgEIAEoDBIMCgRhcmdzGAUgAygJEjcKA2VudhgGIAMoCzIkLnN5bGEuc2FuZGJveC52MS5SdW5SZXF1ZXN0LkVudkVudHJ5QgSwnxkBEi8KBmxpbWl0cxgHIAEoCzIXLnN5bGEuc2FuZGJveC52MS5MaW1pdHNCBrpIA8gBARIRCglhcnRpZmFjdHMYCCADKAkSLwoHbmV0d29yaxgJIAEoCzIeLnN5bGEuc2FuZGJveC52MS5OZXR3b3JrUG9saWN5EhEKCWV4ZWN1dGlvbhgKIAEoCRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiUKBEZpbGUSDAoEbmFtZRgBIAEoCRIPCgdjb250ZW50GAIgASgMIoYCCgZMaW1pdHMSNAoJd2FsbF90aW1lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESMwoIY3B1X3RpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CBrpIA8gBARIdCgxtZW1vcnlfYnl0ZXMYAyABKANCB7pIBCICIAASFQoEcGlkcxgEIAEoBUIHukgEGgIgABIbCgpkaXNrX2J5dGVzGAUgASgDQge6SAQiAiAAEh0KDG91dHB1dF9ieXRlcxgGIAEoA0IHukgEIgIgABIfCg5hcnRpZmFjdF9ieXRlcxgHIAEoA0IHukgEIgIgACLCAQoIUnVuRXZlbnQSKwoHc3RhcnRlZBgBIAEoCzIYLnN5bGEuc2FuZGJveC52MS5TdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASLQoIYXJ0aWZhY3QYBCABKAsyGS5zeWxhLnNhbmRib3gudjEuQXJ0aWZhY3RIABItCghmaW5pc2hlZBgFIAEoCzIZLnN5bGEuc2FuZGJveC52MS5GaW5pc2hlZEgAQgcKBWV2ZW50IikKB1N0YXJ0ZWQSDQoFcGhhc2UYASABKAkSDwoHdmVyc2lvbhgCIAEoCSJuCghBcnRpZmFjdBIMCgRuYW1lGAEgASgJEg8KB2NvbnRlbnQYAiABKAwSEgoKc2l6ZV9ieXRlcxgDIAEoARIRCgl0cnVuY2F0ZWQYBCABKAgSEgoFZXJyb3IYBSABKAlIAIgBAUIICgZfZXJyb3Ii4AIKCEZpbmlzaGVkEhYKCWV4aXRfY29kZRgBIAEoBUgAiAEBEhMKBnNpZ25hbBgCIAEoCUgBiAEBEhcKCmVycm9yX3R5cGUYAyABKAlIAogBARIaCg1lcnJvcl9tZXNzYWdlGAQgASgJSAOIAQESGAoQc3Rkb3V0X3RydW5jYXRlZBgFIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGAYgASgIEhIKCnN0YXJ0dXBfbXMYByABKAESFAoMZXhlY3V0aW9uX21zGAggASgBEg4KBmNwdV9tcxgJIAEoARIZChFtZW1vcnlfcGVha19ieXRlcxgKIAEoARIVCg1kaXNrX2lvX2J5dGVzGAsgASgBEhgKEG5ldHdvcmtfaW9fYnl0ZXMYDCABKAFCDAoKX2V4aXRfY29kZUIJCgdfc2lnbmFsQg0KC19lcnJvcl90eXBlQhAKDl9lcnJvcl9tZXNzYWdlIhYKFExpc3RMYW5ndWFnZXNSZXF1ZXN0IkUKFUxpc3RMYW5ndWFnZXNSZXNwb25zZRIsCglsYW5ndWFnZXMYASADKAsyGS5zeWxhLnNhbmRib3gudjEuTGFuZ3VhZ2UikAIKCExhbmd1YWdlEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIPCgdhbGlhc2VzGAMgAygJEhIKCmV4dGVuc2lvbnMYBCADKAkSEAoIY29tcGlsZWQYBSABKAgSGQoMZmlyc3RfcnVuX21zGAYgASgBSACIAQESFAoMZGVmYXVsdF9maWxlGAcgASgJEg8KB3Byb2dyYW0YCCABKAkSLwoDZW52GAkgAygLMiIuc3lsYS5zYW5kYm94LnYxLkxhbmd1YWdlLkVudkVudHJ5GioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCDwoNX2ZpcnN0X3J1bl9tcyI3ChJHZXRMYW5ndWFnZVJlcXVlc3QSEAoIbGFuZ3VhZ2UYASABKAkSDwoHdmVyc2lvbhgCIAEoCSJXChNDaGVja05ldHdvcmtSZXF1ZXN0Ei8KB25ldHdvcmsYASABKAsyHi5zeWxhLnNhbmRib3gudjEuTmV0d29ya1BvbGljeRIPCgdwb2ludGVyGAIgASgJIhYKFENoZWNrTmV0d29ya1Jlc3BvbnNlIhAKDkdldEhvc3RSZXF1ZXN0IjkKBEhvc3QSMQoMY2FwYWJpbGl0aWVzGAEgAygLMhsuc3lsYS5zYW5kYm94LnYxLkNhcGFiaWxpdHkiWAoKQ2FwYWJpbGl0eRIMCgRuYW1lGAEgASgJEgoKAm9rGAIgASgIEhAKCHJlcXVpcmVkGAMgASgIEg4KBmRldGFpbBgEIAEoCRIOCgZyZW1lZHkYBSABKAkyuwMKDVJ1bm5lclNlcnZpY2USPwoDUnVuEhsuc3lsYS5zYW5kYm94LnYxLlJ1blJlcXVlc3QaGS5zeWxhLnNhbmRib3gudjEuUnVuRXZlbnQwARJjCg1MaXN0TGFuZ3VhZ2VzEiUuc3lsYS5zYW5kYm94LnYxLkxpc3RMYW5ndWFnZXNSZXF1ZXN0GiYuc3lsYS5zYW5kYm94LnYxLkxpc3RMYW5ndWFnZXNSZXNwb25zZSIDkAIBElIKC0dldExhbmd1YWdlEiMuc3lsYS5zYW5kYm94LnYxLkdldExhbmd1YWdlUmVxdWVzdBoZLnN5bGEuc2FuZGJveC52MS5MYW5ndWFnZSIDkAIBEmAKDENoZWNrTmV0d29yaxIkLnN5bGEuc2FuZGJveC52MS5DaGVja05ldHdvcmtSZXF1ZXN0GiUuc3lsYS5zYW5kYm94LnYxLkNoZWNrTmV0d29ya1Jlc3BvbnNlIgOQAgESRgoHR2V0SG9zdBIfLnN5bGEuc2FuZGJveC52MS5HZXRIb3N0UmVxdWVzdBoVLnN5bGEuc2FuZGJveC52MS5Ib3N0IgOQAgEaBqKfGQIIAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_syla_options_v1_options, file_syla_sandbox_v1_network]);
 
 /**
  * A program and its bounds, all of them given.
@@ -79,6 +81,20 @@ export type RunRequest = Message<"syla.sandbox.v1.RunRequest"> & {
    * @generated from field: repeated string artifacts = 8;
    */
   artifacts: string[];
+
+  /**
+   * What the program may reach; left out, nothing.
+   *
+   * @generated from field: syla.sandbox.v1.NetworkPolicy network = 9;
+   */
+  network?: NetworkPolicy | undefined;
+
+  /**
+   * The execution's id, for what is told of its network.
+   *
+   * @generated from field: string execution = 10;
+   */
+  execution: string;
 };
 
 /**
@@ -557,6 +573,49 @@ export const GetLanguageRequestSchema: GenMessage<GetLanguageRequest> = /*@__PUR
   messageDesc(file_syla_sandbox_v1_runner, 10);
 
 /**
+ * Request of CheckNetwork.
+ *
+ * @generated from message syla.sandbox.v1.CheckNetworkRequest
+ */
+export type CheckNetworkRequest = Message<"syla.sandbox.v1.CheckNetworkRequest"> & {
+  /**
+   * The policy.
+   *
+   * @generated from field: syla.sandbox.v1.NetworkPolicy network = 1;
+   */
+  network?: NetworkPolicy | undefined;
+
+  /**
+   * Where it stands in the request that it came with.
+   *
+   * @generated from field: string pointer = 2;
+   */
+  pointer: string;
+};
+
+/**
+ * Describes the message syla.sandbox.v1.CheckNetworkRequest.
+ * Use `create(CheckNetworkRequestSchema)` to create a new message.
+ */
+export const CheckNetworkRequestSchema: GenMessage<CheckNetworkRequest> = /*@__PURE__*/
+  messageDesc(file_syla_sandbox_v1_runner, 11);
+
+/**
+ * Response of CheckNetwork; empty.
+ *
+ * @generated from message syla.sandbox.v1.CheckNetworkResponse
+ */
+export type CheckNetworkResponse = Message<"syla.sandbox.v1.CheckNetworkResponse"> & {
+};
+
+/**
+ * Describes the message syla.sandbox.v1.CheckNetworkResponse.
+ * Use `create(CheckNetworkResponseSchema)` to create a new message.
+ */
+export const CheckNetworkResponseSchema: GenMessage<CheckNetworkResponse> = /*@__PURE__*/
+  messageDesc(file_syla_sandbox_v1_runner, 12);
+
+/**
  * Request of GetHost; empty.
  *
  * @generated from message syla.sandbox.v1.GetHostRequest
@@ -569,7 +628,7 @@ export type GetHostRequest = Message<"syla.sandbox.v1.GetHostRequest"> & {
  * Use `create(GetHostRequestSchema)` to create a new message.
  */
 export const GetHostRequestSchema: GenMessage<GetHostRequest> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_runner, 11);
+  messageDesc(file_syla_sandbox_v1_runner, 13);
 
 /**
  * What a host can do.
@@ -590,7 +649,7 @@ export type Host = Message<"syla.sandbox.v1.Host"> & {
  * Use `create(HostSchema)` to create a new message.
  */
 export const HostSchema: GenMessage<Host> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_runner, 12);
+  messageDesc(file_syla_sandbox_v1_runner, 14);
 
 /**
  * One thing a host can or cannot do.
@@ -639,7 +698,7 @@ export type Capability = Message<"syla.sandbox.v1.Capability"> & {
  * Use `create(CapabilitySchema)` to create a new message.
  */
 export const CapabilitySchema: GenMessage<Capability> = /*@__PURE__*/
-  messageDesc(file_syla_sandbox_v1_runner, 13);
+  messageDesc(file_syla_sandbox_v1_runner, 15);
 
 /**
  * Runs programs in fresh jails on one host.
@@ -676,6 +735,16 @@ export const RunnerService: GenService<{
     methodKind: "unary";
     input: typeof GetLanguageRequestSchema;
     output: typeof LanguageSchema;
+  },
+  /**
+   * Throws where a policy cannot be used, before anything is queued.
+   *
+   * @generated from rpc syla.sandbox.v1.RunnerService.CheckNetwork
+   */
+  checkNetwork: {
+    methodKind: "unary";
+    input: typeof CheckNetworkRequestSchema;
+    output: typeof CheckNetworkResponseSchema;
   },
   /**
    * Probes what the host can do for isolation.
