@@ -88,11 +88,11 @@ static void look(struct channel *c, int which) {
 /* At most so many bytes; nothing when that is none. */
 static void plain_forward(struct channel *c, int which, size_t most) {
   struct output *o = &c->outputs[which];
-  if (o->granted == 0) return look(c, which);
-  while (o->fd >= 0 && o->granted > 0 && most > 0) {
+  if (may_send(o) == 0) return look(c, which);
+  while (o->fd >= 0 && may_send(o) > 0 && most > 0) {
     size_t room = out_room();
     if (room == 0) return;
-    if (room > o->granted) room = o->granted;
+    if (room > may_send(o)) room = may_send(o);
     if (room > most) room = most;
     ssize_t n = read(o->fd, out_payload(), room);
     if (n < 0 && errno == EINTR) continue;
@@ -102,7 +102,7 @@ static void plain_forward(struct channel *c, int which, size_t most) {
     }
     /* EIO is how a terminal says that the last process has closed it. */
     if (n <= 0) return end_output(c, which);
-    o->granted -= (uint32_t)n;
+    o->granted -= (uint32_t)n + FRAME_COST;
     most -= (size_t)n;
     if (which < WORDS && c->words_length > 0) c->words_after[which] -= (uint32_t)n;
     out_commit(FRAME_OUTPUT, (uint8_t)which, channel_id(c), (size_t)n);
@@ -123,7 +123,7 @@ static uint32_t held_in(int fd) {
 static void words_forward(struct channel *c) {
   struct output *o = &c->outputs[WORDS];
   if (c->words_length == 0) {
-    size_t most = o->granted < WORDS_BYTES ? o->granted : WORDS_BYTES;
+    size_t most = may_send(o) < WORDS_BYTES ? may_send(o) : WORDS_BYTES;
     if (most == 0) return look(c, WORDS);
     ssize_t n = o->fd < 0 ? -1 : read(o->fd, words[channel_id(c)], most);
     if (n == 0) end_output(c, WORDS);
@@ -131,7 +131,7 @@ static void words_forward(struct channel *c) {
     if (n <= 0) return;
     for (int i = 0; i < WORDS; i++) c->words_after[i] = held_in(c->outputs[i].fd);
     c->words_length = (uint32_t)n;
-    o->granted -= (uint32_t)n;
+    o->granted -= (uint32_t)n + FRAME_COST;
   }
   for (int i = 0; i < WORDS; i++) {
     plain_forward(c, i, c->words_after[i]);

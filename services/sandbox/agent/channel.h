@@ -15,6 +15,7 @@ enum {
   WORDS_BYTES = 4096,
   INPUT_BYTES = 65536,
   GRANT_MAX = 1 << 30,
+  FRAME_COST = 256, /* of what is granted, for each frame beside its bytes: many small ones cost the host more */
   PIPE_BYTES = 256 * 1024,
 };
 
@@ -40,6 +41,11 @@ struct channel {
   uint32_t words_length; /* of words that wait for what was printed before them */
   uint32_t words_after[WORDS]; /* of each other output, how much of that is still to be sent */
 };
+
+/* How many bytes of an output may be sent now. */
+static inline uint32_t may_send(const struct output *o) {
+  return o->granted > FRAME_COST ? o->granted - FRAME_COST : 0;
+}
 
 extern struct channel channels[CHANNELS];
 extern unsigned channels_end; /* all in use are below */

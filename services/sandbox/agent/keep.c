@@ -278,7 +278,7 @@ unsigned polls_add(unsigned count) {
     }
     for (int n = 0; n < OUTPUTS; n++) {
       const struct output *o = &c->outputs[n];
-      if (o->fd < 0 || (c->kind != LISTENER && (!room || o->granted == 0))) continue;
+      if (o->fd < 0 || (c->kind != LISTENER && (!room || may_send(o) == 0))) continue;
       if (n == WORDS && c->words_length > 0) continue; /* they wait for the others */
       if (n < WORDS && c->words_length > 0 && c->words_after[n] == 0) continue; /* it for them */
       if (c->kind == LISTENER && free_accepted() == NULL) continue;

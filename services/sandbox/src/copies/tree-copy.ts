@@ -18,7 +18,7 @@ const roots = [WORK_DIRECTORY, "/tmp"];
 const program = "/init";
 const windowBytes = 1024 ** 2;
 /** A number for each of what is counted, or a reason. */
-const saidBytesMax = 1024;
+const saidBytesMax = 4096;
 /** Nothing comes or is taken for so long: whoever is at the other end was stopped. */
 const idleMsMax = 20_000;
 /** So long it has to end by itself. */

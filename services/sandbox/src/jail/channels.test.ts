@@ -12,7 +12,7 @@ import {
 import { FrameError } from "./frames.ts";
 import { type JailFixture, openFixture } from "./fixture.ts";
 import { DEFAULT_ENVIRONMENT } from "./step.ts";
-import type { ProcessExit, ProcessRequest } from "./keep-frames.ts";
+import { FRAME_COST, type ProcessExit, type ProcessRequest } from "./keep-frames.ts";
 
 const window = 65_536;
 let fixture: JailFixture;
@@ -136,6 +136,34 @@ describe("a jail that stays", () => {
       assert.equal(other.text("stdout"), "here\n");
       assert.ok(bytes <= 100_000);
       endless.signal(constants.signals.SIGKILL, true);
+    }));
+
+  test("counts small pieces of output as more than their bytes, and goes on when they are used", () =>
+    kept(async ({ channels }) => {
+      const code = "import os, time\nfor n in range(400): os.write(1, b'x'); time.sleep(0.0005)";
+      let [frames, bytes] = [0, 0];
+      const enough = Promise.withResolvers<void>();
+      const ended = Promise.withResolvers<void>();
+      const held: number[] = [];
+      const channel = channels.start(request(["/usr/bin/python3", "-c", code]), {
+        output: (_, { length }) => {
+          [frames, bytes] = [frames + 1, bytes + length];
+          held.push(length);
+          if (8192 - frames * FRAME_COST - bytes <= FRAME_COST) enough.resolve();
+        },
+        outputEnd: (output) => {
+          if (output === "stdout") ended.resolve();
+        },
+      });
+      const used = windowed(channel, "stdout", 8192);
+      await enough.promise;
+      assert.ok(frames * FRAME_COST + bytes <= 8192);
+      const going = setInterval(() => {
+        for (const length of held.splice(0)) used(length);
+      }, 1);
+      await ended.promise;
+      clearInterval(going);
+      assert.equal(bytes, 400);
     }));
 
   test("reports an end after all that was printed before it, and goes on with what its children print", () =>
@@ -291,7 +319,7 @@ describe("Channels", () => {
   test("believes an agent nothing that is not due", () => {
     const channels = new Channels(() => {});
     const channel = channels.start(request(["/bin/true"]), { output: () => {} });
-    channel.grant("stdout", 2);
+    channel.grant("stdout", FRAME_COST + 2);
     channels.take(frame(147, channel.id, Buffer.from("ab"), 0));
     for (const wrong of [
       frame(147, channel.id, Buffer.from("c"), 0),

@@ -8,6 +8,7 @@ import {
   CHANNELS_MAX,
   closeFrame,
   connectFrame,
+  FRAME_COST,
   grantFrame,
   INPUT_BYTES,
   inputEndFrame,
@@ -61,6 +62,11 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+interface Come {
+  frames: number;
+  bytes: number;
+}
+
 /** One process or connection. */
 export class Channel {
   readonly id: number;
@@ -73,6 +79,10 @@ export class Channel {
   readonly #begun = Promise.withResolvers<number | undefined>();
   readonly #released = Promise.withResolvers<void>();
   readonly #granted: Record<Output, number> = { stdout: 0, stderr: 0, words: 0 };
+  readonly #come: Record<Output, Come> = {
+    ...{ stdout: { frames: 0, bytes: 0 }, stderr: { frames: 0, bytes: 0 } },
+    words: { frames: 0, bytes: 0 },
+  };
   readonly #pending: Pending[] = [];
   #room = INPUT_BYTES;
   #input: "open" | "ending" | "closed" = "open";
@@ -85,6 +95,11 @@ export class Channel {
     this.begun = this.#begun.promise;
     this.begun.catch(() => {});
     this.released = this.#released.promise;
+  }
+
+  /** What has come of an output. */
+  come(output: Output): Readonly<Come> {
+    return this.#come[output];
   }
 
   /** Lets so many more bytes of an output come. */
@@ -134,8 +149,10 @@ export class Channel {
       case "refused":
         return this.#begun.reject(new RefusedError(frame.stage, frame.errno));
       case "output":
-        this.#granted[frame.output] -= frame.data.length;
+        this.#granted[frame.output] -= frame.data.length + FRAME_COST;
         if (this.#granted[frame.output] < 0) throw new FrameError("More output than was granted");
+        this.#come[frame.output].frames += 1;
+        this.#come[frame.output].bytes += frame.data.length;
         return this.#listener.output(frame.output, frame.data);
       case "outputEnd":
         return this.#listener.outputEnd?.(frame.output);
@@ -276,12 +293,22 @@ export class Channels {
   }
 }
 
-/** Grants an output anew when half of its window is used up. */
+/**
+ * Grants an output anew when half of its window is used up. What frames take beside their bytes comes back with these:
+ * whoever holds many small pieces holds up more than their bytes.
+ */
 export function windowed(channel: Channel, output: Output, bytes: number): (used: number) => void {
   let owed = 0;
+  let usedBytes = 0;
+  let costBack = 0;
   channel.grant(output, bytes);
   return (used) => {
-    owed += used;
+    usedBytes += used;
+    const come = channel.come(output);
+    const share = come.bytes === 0 ? 0 : usedBytes / come.bytes;
+    const cost = Math.max(costBack, Math.floor(FRAME_COST * come.frames * Math.min(1, share)));
+    owed += used + cost - costBack;
+    costBack = cost;
     if (owed < bytes / 2) return;
     channel.grant(output, owed);
     owed = 0;

@@ -44,6 +44,8 @@ const START = { input: 1, terminal: 2, words: 4, fork: 8, hushes: 16 } as const;
 /** Channels that the host names; those from there on are connections that the jail's listeners took. */
 export const ACCEPTED_FROM = 256;
 export const CHANNELS_MAX = 512;
+/** What a frame of output takes of what was granted beside its bytes: many small ones cost more than they hold. */
+export const FRAME_COST = 256;
 /** How much input a channel holds that is not taken yet. */
 export const INPUT_BYTES = 65_536;
 
