@@ -158,7 +158,8 @@ function descriptorsOf(pid: number): string[] {
 function jailedBelow(pid: number): Process[] {
   const all = processes();
   const spawners = all.filter(({ parent, command }) => parent === pid && / spawn \//.test(command));
-  return spawners.flatMap((spawner) => descendants(spawner.pid, all));
+  const below = spawners.flatMap((spawner) => descendants(spawner.pid, all));
+  return below.filter(({ command }) => !/ spawn \//.test(command)); // its helper, which is in no jail
 }
 
 /** The control groups that a platform made, in every hierarchy, deepest last. */

@@ -150,6 +150,8 @@ void make_proc(void);
 void make_devices(void);
 void make_terminals(void);
 void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes);
+/* One that was made outside: mounts for /work, /tmp and /dev/shm. */
+void take_disk(const int mounts[3]);
 void make_read_only(const char *path, unsigned long flags);
 void cover_proc(void);
 void write_file(const char *path, const char *text);

@@ -17,7 +17,7 @@
  *   unpack PATH              the same back
  *   watch PATH 0|1           CHANGES in it, or in all below it, until it is ended (watch.c)
  *   pack-tree ROOT...        all that is below them, while nothing else runs (tree.c, hush.c)
- *   unpack-tree ROOT...      the same again, into roots that are empty
+ *   unpack-tree MAX ROOT...  the same again, into roots that are empty
  *
  * All little-endian; `str` is u32 length and bytes.
  *   ENTRY   'f' file, 'd' folder, 'l' link, 'o' other; u32 mode, u64 size, i64 mtime ns, str path, str target
@@ -300,7 +300,8 @@ int box_main(int argc, char **argv) {
   setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
   umask(022);
   if (strcmp(operation, "pack-tree") == 0) return tree_pack(argc - 1, argv + 1);
-  if (strcmp(operation, "unpack-tree") == 0) return tree_unpack(argc - 1, argv + 1);
+  if (strcmp(operation, "unpack-tree") == 0 && argc > 1)
+    return tree_unpack(argc - 2, argv + 2, argv[1]);
   if (strcmp(operation, "stat") == 0) {
     for (int i = 1; i < argc; i++) put_stat(argv[i]);
   } else if (strcmp(operation, "list") == 0 && argc == 4) {

@@ -11,6 +11,7 @@
  *   [--as zygote] -- PROGRAM ARGS...
  * or the zygote to fork it from, by the id it was started with,
  *   --zygote ID --uid N --disk-bytes N --disk-inodes N
+ *     [--host-uid N --tree FOLDER --tree-uid N --tree-writes 0|1]   its disk begins with a tree, or is one (layers.c)
  * and what follows on it is for the jail's agent, whose fd 3 the connection becomes. On fd 3 of its
  * own it tells of ends {u32 id, i32 status, u32 length, text from stderr} and is told {u32 id} to
  * kill. When that closes, the host is gone: it ends, and with it every jail, whose socket the host
@@ -23,6 +24,7 @@
  * (Linux 5.7).
  */
 #include "agent.h"
+#include "layers.h"
 #include "zygotes.h"
 
 #include <fcntl.h>
@@ -57,6 +59,7 @@ static struct jail {
   uint32_t zygote; /* whose child it is, by its id; 0: ours */
   pid_t pid;       /* of our own */
   int said;        /* a memory file with what bubblewrap or the agent wrote to stderr */
+  bool helped;     /* the helper has it, and not yet the zygote (layers.c) */
 } jails[JAILS_MAX];
 static int jail_count;
 static int null_fd;
@@ -167,8 +170,9 @@ static void tell_failure(uint32_t id, const char *what) {
 
 static void fork_jail(uint32_t id, int connection, char **arguments) {
   uint32_t zygote;
-  if (!zygotes_fork(id, connection, arguments, &zygote)) tell_failure(id, "the zygote");
-  else jails[jail_count++] = (struct jail){.id = id, .zygote = zygote, .said = -1};
+  bool helped;
+  if (!zygotes_fork(id, connection, arguments, &zygote, &helped)) tell_failure(id, "the zygote");
+  else jails[jail_count++] = (struct jail){.id = id, .zygote = zygote, .said = -1, .helped = helped};
 }
 
 static void launch_jail(uint32_t id, int connection, char **arguments) {
@@ -238,7 +242,7 @@ static pid_t end_orphans(void) {
   for (pid_t pid; (pid = (pid_t)strtol(end, &end, 10)) > 0;) {
     int i = 0;
     while (i < jail_count && jails[i].pid != pid) i++;
-    if (i < jail_count) continue;
+    if (i < jail_count || layers_is(pid)) continue;
     kill(pid, SIGKILL);
     orphan = pid;
   }
@@ -260,11 +264,34 @@ static void end_of_launched(int i, int status) {
   tell_end(id, status, said, n > 0 ? (size_t)n : 0);
 }
 
+static void hear_helper(int socket) {
+  struct zygote_end end;
+  while (recv(socket, &end, sizeof end, MSG_DONTWAIT) == (ssize_t)sizeof end) {
+    int i = 0;
+    while (i < jail_count && jails[i].id != end.id) i++;
+    if (i == jail_count) continue;
+    jails[i].helped = false;
+    if (end.status == LAYERS_MADE) continue;
+    jails[i] = jails[--jail_count];
+    tell_end(end.id, end.status, "its disk could not be made", 26);
+  }
+}
+
+/* What it had not passed on will not come to be. */
+static void lose_helped(void) {
+  for (int i = jail_count - 1; i >= 0; i--) {
+    if (!jails[i].helped) continue;
+    tell_end(jails[i].id, SIGKILL, "the helper ended", 16);
+    jails[i] = jails[--jail_count];
+  }
+}
+
 static void reap(void) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     int i = 0;
+    if (layers_ended(pid)) lose_helped();
     while (i < jail_count && jails[i].pid != pid) i++;
     if (i < jail_count) end_of_launched(i, status);
   }
@@ -320,13 +347,15 @@ static _Noreturn void end_with_host(const char *directory) {
 
 /* False when the host is gone. */
 static bool wait_and_handle(int listener, const sigset_t *mask) {
-  struct pollfd fds[2 + WAITING_MAX + ZYGOTES_MAX];
+  struct pollfd fds[3 + WAITING_MAX + ZYGOTES_MAX];
   fds[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
   fds[1] = (struct pollfd){.fd = waiting_count < WAITING_MAX ? listener : -1, .events = POLLIN};
   for (int i = 0; i < waiting_count; i++)
     fds[2 + i] = (struct pollfd){.fd = waiting[i], .events = POLLIN};
-  int count = waiting_count, zygotes = zygotes_poll(fds + 2 + count);
-  if (ppoll(fds, (nfds_t)(2 + count + zygotes), NULL, mask) < 0) return true; /* SIGCHLD */
+  int count = waiting_count, zygotes = zygotes_poll(fds + 2 + count), last = 2 + count + zygotes;
+  fds[last] = (struct pollfd){.fd = layers_socket(false), .events = POLLIN};
+  if (ppoll(fds, (nfds_t)last + 1, NULL, mask) < 0) return true; /* SIGCHLD */
+  if ((fds[last].revents & POLLIN) != 0) hear_helper(fds[last].fd);
   for (int i = 0; i < zygotes; i++)
     if (fds[2 + count + i].revents != 0) hear_zygote(fds[2 + count + i].fd);
   if (fds[0].revents != 0 && !hear_kill()) return false;

@@ -234,6 +234,13 @@ int tree_pack(int root_count, char **roots) {
 
 /* ---- in ---- */
 
+static uint64_t made, made_max;
+
+/* Where the disk counts no inodes, as that of a tree on the host. */
+static void count_one(const char *name) {
+  if (made++ == made_max) give_up(ENOSPC, name);
+}
+
 static struct entered {
   int fd;
   mode_t mode;
@@ -320,6 +327,7 @@ static void take_folder(void) {
   mode_t mode = next_u32();
   int64_t mtime = (int64_t)next_u64();
   take_name(name);
+  count_one(name);
   if (mkdirat(parent(), name, 0700) != 0) give_up(errno, name);
   int fd = openat(parent(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) give_up(errno, name);
@@ -354,6 +362,7 @@ static void take_file(void) {
   int64_t mtime = (int64_t)next_u64();
   uint64_t size = next_u64();
   take_name(name);
+  count_one(name);
   int fd = openat(parent(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) give_up(errno, name);
   if (size > INT64_MAX) give_up(EFBIG, name);
@@ -368,6 +377,7 @@ static void take_link(void) {
   times_of((int64_t)next_u64(), times);
   take_name(name);
   take_text(target, sizeof target);
+  count_one(name);
   if (symlinkat(target, parent(), name) != 0) give_up(errno, name);
   utimensat(parent(), name, times, AT_SYMLINK_NOFOLLOW);
 }
@@ -376,6 +386,7 @@ static void take_link(void) {
 static void take_hard_link(void) {
   char name[NAME_MAX + 1], whole[PATH_MAX];
   take_name(name);
+  count_one(name);
   char *rest = take_text(whole, sizeof whole);
   int to = parent(), at = dup(stack[0].fd);
   for (char *slash; at >= 0 && (slash = strchr(rest, '/')) != NULL; rest = slash + 1) {
@@ -391,8 +402,9 @@ static void take_hard_link(void) {
   close(at);
 }
 
-int tree_unpack(int root_count, char **roots) {
+int tree_unpack(int root_count, char **roots, const char *most) {
   static char buffer[BUFFER_BYTES];
+  made_max = number_of(most);
   char magic[sizeof MAGIC];
   setvbuf(stdin, buffer, _IOFBF, sizeof buffer);
   take(magic, sizeof magic);

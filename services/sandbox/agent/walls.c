@@ -122,6 +122,13 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes) {
   if (umount2(EMPTY_DIRECTORY, MNT_DETACH) != 0) fail("disk", "detach the staging mount");
 }
 
+void take_disk(const int mounts[3]) {
+  static const char *const places[] = {"/work", "/tmp", "/dev/shm"};
+  for (int i = 0; i < 3; i++)
+    if (syscall(SYS_move_mount, mounts[i], "", AT_FDCWD, places[i], 4 /* MOVE_MOUNT_F_EMPTY_PATH */) != 0)
+      fail("disk", places[i]);
+}
+
 /* A bind says by itself what it was put on; to ask before would be to look each of them up twice. */
 static void cover(const char *path) {
   if (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT) return;

@@ -84,13 +84,15 @@ static _Noreturn void become_jail(const struct zygote_request *q, const int *fds
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   wire_reset();
+  umount2("/tmp", MNT_DETACH); /* the interpreter's */
+  /* Before all descriptors but the connection are closed. */
+  if (q->mounts != 0) take_disk(fds + 1 + q->v1_groups + q->v2_groups);
   if (dup2(fds[0], CONTROL_FD) < 0) _exit(121);
   isolate_process(CONTROL_FD);
   raise_loopback();
-  umount2("/tmp", MNT_DETACH); /* the interpreter's */
   make_proc();
   make_terminals();
-  make_disk((uid_t)q->uid, q->disk_bytes, q->disk_inodes);
+  if (q->mounts == 0) make_disk((uid_t)q->uid, q->disk_bytes, q->disk_inodes);
   cover_proc();
   enter_user_namespace((uid_t)q->uid);
   drop_powers();
@@ -121,7 +123,8 @@ static void tell_end(uint32_t id, int status) {
 }
 
 static void handle_fork(const struct zygote_request *q, const int *fds, size_t fd_count) {
-  if (fd_count != 1 + q->v1_groups + q->v2_groups || child_count == CHILDREN_MAX) {
+  size_t due = 1 + q->v1_groups + q->v2_groups + q->mounts;
+  if (fd_count != due || (q->mounts != 0 && q->mounts != ZYGOTE_MOUNTS) || child_count == CHILDREN_MAX) {
     tell_end(q->id, 120 << 8);
     return;
   }
@@ -137,25 +140,11 @@ static void handle_kill(uint32_t id) {
 
 static void receive_request(void) {
   struct zygote_request q;
-  union {
-    char bytes[CMSG_SPACE(sizeof(int) * ZYGOTE_FDS_MAX)];
-    struct cmsghdr aligned;
-  } control;
-  struct iovec part = {.iov_base = &q, .iov_len = sizeof q};
-  struct msghdr message = {.msg_iov = &part,
-                           .msg_iovlen = 1,
-                           .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
-  ssize_t n = recvmsg(ZYGOTE_FD, &message, MSG_CMSG_CLOEXEC);
+  int fds[ZYGOTE_FDS_MAX + 1];
+  size_t fd_count;
+  ssize_t n = receive_fds(ZYGOTE_FD, &q, sizeof q, fds, &fd_count);
   if (n < 0 && errno == EINTR) return;
   if (n <= 0) _exit(0); /* spawn is gone */
-  int fds[ZYGOTE_FDS_MAX];
-  size_t fd_count = 0;
-  struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-  if (head != NULL && head->cmsg_type == SCM_RIGHTS) {
-    fd_count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(fds, CMSG_DATA(head), fd_count * sizeof(int));
-  }
   if (n == (ssize_t)sizeof q && q.what == ZYGOTE_FORK) handle_fork(&q, fds, fd_count);
   else if (n == (ssize_t)sizeof q) handle_kill(q.id);
   for (size_t i = 0; i < fd_count; i++) close(fds[i]);

@@ -1,5 +1,6 @@
 /* The zygotes that spawn has started: a socket to each, for jails to be forked and killed (zygote.h). */
 #include "agent.h"
+#include "layers.h"
 #include "zygote.h"
 #include "zygotes.h"
 
@@ -42,25 +43,19 @@ void zygotes_remove(uint32_t id) {
 static bool send_request(uint32_t zygote, const struct zygote_request *q, const int *fds,
                          size_t fd_count) {
   struct zygote *to = find(zygote);
-  union {
-    char bytes[CMSG_SPACE(sizeof(int) * ZYGOTE_FDS_MAX)];
-    struct cmsghdr aligned;
-  } control;
-  struct iovec part = {.iov_base = (void *)(uintptr_t)q, .iov_len = sizeof *q};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd_count > 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-    memcpy(CMSG_DATA(head), fds, sizeof(int) * fd_count);
-  }
   errno = ESRCH;
-  /* One that does not keep up is not waited for: nobody else could be served. */
-  return to != NULL && sendmsg(to->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+  return to != NULL && send_fds(to->socket, q, sizeof *q, fds, fd_count);
+}
+
+/* The helper passes it on, with the disk (layers.c). */
+static bool send_to_helper(uint32_t zygote, struct layers_request *q, const int *fds, size_t fd_count) {
+  struct zygote *to = find(zygote);
+  int helper = to == NULL ? -1 : layers_socket(true), passed[ZYGOTE_FDS_MAX + 1];
+  if (to == NULL) errno = ESRCH;
+  if (helper < 0) return false;
+  passed[0] = to->socket;
+  memcpy(passed + 1, fds, fd_count * sizeof *fds);
+  return send_fds(helper, q, sizeof *q, passed, fd_count + 1);
 }
 
 static int open_group(const char *kind, const char *directory) {
@@ -70,28 +65,40 @@ static int open_group(const char *kind, const char *directory) {
   return open(path, O_WRONLY | O_CLOEXEC);
 }
 
+/* What one of the arguments says; false when it is the name of a group. */
+static bool read_argument(struct layers_request *q, const char *name, const char *text) {
+  unsigned long long value = strtoull(text, NULL, 10);
+  if (strcmp(name, "--uid") == 0) q->request.uid = value;
+  else if (strcmp(name, "--disk-bytes") == 0) q->request.disk_bytes = value;
+  else if (strcmp(name, "--disk-inodes") == 0) q->request.disk_inodes = value;
+  else if (strcmp(name, "--host-uid") == 0) q->host_uid = value;
+  else if (strcmp(name, "--tree-uid") == 0) q->tree_uid = value;
+  else if (strcmp(name, "--tree-writes") == 0) q->writes = value;
+  else if (strcmp(name, "--tree") == 0) snprintf(q->tree, sizeof q->tree, "%s", text);
+  else return false;
+  return true;
+}
+
 /* The arguments are pairs: see spawn.c. The v1 groups precede the v2 one. */
-bool zygotes_fork(uint32_t jail, int connection, char **arguments, uint32_t *zygote) {
-  struct zygote_request q = {.id = jail, .what = ZYGOTE_FORK};
+bool zygotes_fork(uint32_t jail, int connection, char **arguments, uint32_t *zygote, bool *helped) {
+  struct layers_request q = {.request = {.id = jail, .what = ZYGOTE_FORK}};
   int fds[ZYGOTE_FDS_MAX] = {connection};
   size_t fd_count = 1;
   bool opened = true;
   *zygote = 0;
   for (char **at = arguments; opened && at[0] != NULL && at[1] != NULL; at += 2) {
-    unsigned long long value = strtoull(at[1], NULL, 10);
-    if (strcmp(at[0], "--zygote") == 0) *zygote = (uint32_t)value;
-    else if (strcmp(at[0], "--uid") == 0) q.uid = value;
-    else if (strcmp(at[0], "--disk-bytes") == 0) q.disk_bytes = value;
-    else if (strcmp(at[0], "--disk-inodes") == 0) q.disk_inodes = value;
-    else if (fd_count < ZYGOTE_FDS_MAX) {
+    if (strcmp(at[0], "--zygote") == 0) *zygote = (uint32_t)strtoul(at[1], NULL, 10);
+    else if (!read_argument(&q, at[0], at[1]) && fd_count < ZYGOTE_FDS_MAX) {
       int fd = open_group(at[0], at[1]);
       opened = fd >= 0;
       if (opened) fds[fd_count++] = fd;
-      if (strcmp(at[0], "--cgroup-v2") == 0) q.v2_groups++;
-      else q.v1_groups++;
+      if (strcmp(at[0], "--cgroup-v2") == 0) q.request.v2_groups++;
+      else q.request.v1_groups++;
     }
   }
-  bool sent = opened && send_request(*zygote, &q, fds, fd_count);
+  *helped = q.tree[0] != 0;
+  bool sent = opened && (*helped ? send_to_helper(*zygote, &q, fds, fd_count)
+                                 : send_request(*zygote, &q.request, fds, fd_count));
   int error = errno;
   for (size_t i = 1; i < fd_count; i++) close(fds[i]);
   errno = error;

@@ -38,6 +38,9 @@ import { readDigests } from "./copies/snapshot-store.ts";
 import { Snapshots } from "./copies/snapshots.ts";
 import { templateRpc } from "./copies/template-rpc.ts";
 import { Templates } from "./copies/templates.ts";
+import { makeTree } from "./copies/start.ts";
+import { Trees } from "./copies/trees.ts";
+import { plainLanguage } from "./languages/offered.ts";
 
 export { type SandboxConfig, sandboxSettings } from "./config.ts";
 export { type Capability, probeHost } from "./host.ts";
@@ -147,6 +150,7 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
     },
     await readDigests(sql),
   );
+  const trees = "unavailable" in jails ? undefined : await openTrees(options, jails, blobs);
   const common = {
     ...{ config, offer, sql, instanceId, clock, log },
     pageTokens: createPageTokens({ key: options.key }),
@@ -156,10 +160,10 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
   const sandboxes = new Sandboxes({
     ...{ ...common, network },
     jails: "unavailable" in jails ? undefined : jails.jails,
-    origins: (spec) => findOrigin({ sql, blobs }, spec),
+    origins: (spec) => findOrigin({ sql, blobs, trees }, spec),
   });
   const snapshots = new Snapshots({ ...common, sandboxes, blobs });
-  const templates = new Templates({ ...common, sandboxes, blobs });
+  const templates = new Templates({ ...common, sandboxes, blobs, trees });
   const recover = async () => {
     await sandboxes.recover();
     await templates.recover();
@@ -178,9 +182,28 @@ async function keepSandboxes(options: KeepAllOptions): Promise<KeptServer> {
     stop: async () => {
       await templates.close();
       await sandboxes.close();
+      await trees?.close();
       await instance.stop();
     },
   };
+}
+
+async function openTrees(options: KeepAllOptions, opened: Opened, blobs: Blobs): Promise<Trees> {
+  const { config, dataDirectory, offer, log } = options;
+  const { jails, agentPath } = opened;
+  const { keptMemoryBytes: memoryBytes, keptPids: pids, cpus } = config;
+  const starting = { jails, entriesMax: config.diskInodes, log };
+  const trees = await Trees.open({
+    directory: join(dataDirectory, "trees"),
+    ...{ agentPath, blobs, log },
+    possible: jails.hasTrees,
+    unpack: (path, content) => {
+      const request = { language: plainLanguage(offer), limits: { memoryBytes, pids, cpus } };
+      return makeTree(starting, request, path, content);
+    },
+  });
+  blobs.onRemove((digest) => trees.forget(digest));
+  return trees;
 }
 
 function countKept(metrics: Metrics, sandboxes: Sandboxes, blobs: Blobs): void {
@@ -197,6 +220,7 @@ function countKept(metrics: Metrics, sandboxes: Sandboxes, blobs: Blobs): void {
 }
 
 interface Opened {
+  readonly agentPath: string;
   readonly runner: Runner;
   readonly jails: Jails;
   /** What runs reach hosts by. */
@@ -219,6 +243,7 @@ async function openJails(options: SandboxOptions): Promise<Opened> {
   const network = Promise.withResolvers<NetworkParts>();
   const runner = new Runner({ config, jails, builds, log, network: network.promise });
   return {
+    agentPath,
     ...{ runner, jails, giveNetwork: network.resolve },
     close: async () => {
       await runner.drain();

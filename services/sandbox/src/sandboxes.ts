@@ -19,16 +19,15 @@ import type { Log } from "@syla/kit/log";
 import type { PageTokens } from "@syla/kit/page-token";
 import type { Sql } from "@syla/kit/sql";
 import type { SandboxConfig } from "./config.ts";
-import type { JailLanguage, Jails, WarmJail } from "./jail/jails.ts";
+import type { Jails } from "./jail/jails.ts";
 import type { Language } from "./languages/language.ts";
 import type { Offer } from "./languages/offer.ts";
-import { noIsolation, offered } from "./languages/offered.ts";
+import { noIsolation, offered, plainLanguage } from "./languages/offered.ts";
 import type { Origin } from "./copies/origin.ts";
-import type { Lease } from "./jail/pool.ts";
 import { type NetworkParts, SandboxNetwork } from "./network/sandbox-network.ts";
 import { ended, Sandbox } from "./sandbox.ts";
 import { SandboxEnds } from "./sandbox-ends.ts";
-import { unpackOrigin } from "./copies/unpack.ts";
+import { startJail } from "./copies/start.ts";
 import {
   filterColumns,
   parseSandbox,
@@ -180,20 +179,19 @@ export class Sandboxes {
   }
 
   async #make(spec: SandboxSpec, origin: Origin | undefined): Promise<Sandbox> {
-    const { config, jails, clock, sql, instanceId, network } = this.#options;
+    const { config, jails, clock, sql, instanceId, network, log, offer } = this.#options;
     if (jails === undefined) throw noIsolation();
     if (spec.network !== undefined) SandboxNetwork.check(spec.network, "/spec/network");
     const language = this.#language(spec, origin);
     const message = this.#message(spec, language, origin);
     const limits = { ...limitsOf(message), cpus: config.cpus };
     const request = {
-      ...{ language: language ?? this.#plain(), limits, stays: true },
+      ...{ language: language ?? plainLanguage(offer), limits, stays: true },
       diskBytes: Number(message.limits?.diskBytes),
     };
-    const lease = await readyLease(jails, request);
-    const channels = lease.slot.jail.keep();
+    const starting = { jails, entriesMax: config.diskInodes, log };
+    const { lease, channels } = await startJail(starting, request, origin);
     try {
-      if (origin !== undefined) await unpackOrigin(channels, lease.slot.slot, origin);
       await writeSandbox(sql, instanceId, message);
     } catch (error) {
       await lease.release(false);
@@ -235,14 +233,6 @@ export class Sandboxes {
       return one.name === origin.language && one.version === origin.version;
     });
     return offered(offer, origin.language, isThere ? origin.version : "");
-  }
-
-  /** Every language's tools, and none of their interpreters started. */
-  #plain(): JailLanguage {
-    const binds = this.#options.offer.languages.flatMap((language) => language.binds);
-    const unique = new Map(binds.map((bind) => [bind.target, bind]));
-    const sorted = [...unique.values()].toSorted((a, b) => (a.target < b.target ? -1 : 1));
-    return { name: "plain", version: "", binds: sorted, env: {}, run: () => [] };
   }
 
   #message(
@@ -289,27 +279,4 @@ function firstOf<T extends number | bigint>(values: readonly (T | undefined)[], 
 
 function limitsOf({ limits }: SandboxMessage) {
   return { memoryBytes: Number(limits?.memoryBytes), pids: Number(limits?.pids) };
-}
-
-/** A jail that waits for work; one that died before is replaced once by one that depends on nothing. */
-async function readyLease(
-  jails: Jails,
-  request: Parameters<Jails["take"]>[0],
-): Promise<Lease<WarmJail>> {
-  await jails.usable();
-  const first = jails.take(request);
-  try {
-    await first.slot.jail.ready;
-    return first;
-  } catch {
-    await first.release(false);
-  }
-  const second = jails.takeFresh(request);
-  try {
-    await second.slot.jail.ready;
-    return second;
-  } catch (cause) {
-    await second.release(false);
-    throw new SylaError("internal", "The sandbox's jail could not be made.", { cause });
-  }
 }

@@ -31,6 +31,7 @@ export class Blobs {
   readonly #kept = new Map<string, Kept>();
   /** Of blobs, of those that are being written, and a block for everyone who holds one. */
   #bytes = 0;
+  #removed: (digest: string) => Promise<void> = async () => {};
   /** Names are given and taken one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -56,6 +57,21 @@ export class Blobs {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Told of each that is removed, before the next is. */
+  onRemove(listener: (digest: string) => Promise<void>): void {
+    this.#removed = listener;
+  }
+
+  /** How large one is; undefined when it is not here. */
+  sizeOf(digest: string): number | undefined {
+    return this.#kept.get(digest)?.bytes;
+  }
+
+  /** Takes room for what is made of one, or gives it back; throws `snapshots_full` when there is none. */
+  reserve(bytes: number): void {
+    this.#take(bytes);
   }
 
   /** Its bytes, or undefined when it is not here; one that is removed meanwhile is read to its end. */
@@ -87,6 +103,7 @@ export class Blobs {
       this.#kept.delete(digest);
       this.#bytes -= onDisk(kept.bytes);
       await rm(join(this.#options.directory, digest), { force: true });
+      await this.#removed(digest);
     });
   }
 

@@ -7,10 +7,13 @@ import type { Sql } from "@syla/kit/sql";
 import type { Blobs } from "./blobs.ts";
 import { readSnapshot } from "./snapshot-store.ts";
 import { readTemplate } from "./template-store.ts";
+import type { Tree, Trees } from "./trees.ts";
 
 export interface Origin {
-  /** Its files, as a stream of tree-copy.ts. */
-  readonly content: AsyncIterable<Buffer>;
+  /** Its files, as a stream of tree-copy.ts; asked for once. */
+  readonly content: () => Promise<AsyncIterable<Buffer>>;
+  /** The same as a folder, where there is one; whoever takes it releases it. */
+  readonly takeTree: () => Tree | undefined;
   readonly language: string;
   readonly version: string;
   readonly env: Readonly<Record<string, string>>;
@@ -24,6 +27,8 @@ export interface Origin {
 export interface OriginsOptions {
   readonly sql: Sql;
   readonly blobs: Blobs;
+  /** Undefined on a host that cannot isolate. */
+  readonly trees: Trees | undefined;
 }
 
 /** What a spec begins with; undefined when that is nothing. */
@@ -41,7 +46,7 @@ export async function findOrigin(
   return snapshot === "" ? undefined : ofSnapshot(options, snapshot);
 }
 
-async function ofTemplate({ sql, blobs }: OriginsOptions, name: string): Promise<Origin> {
+async function ofTemplate({ sql, blobs, trees }: OriginsOptions, name: string): Promise<Origin> {
   const found = await readTemplate(sql, name);
   if (found === undefined) throw templateNotFound(name);
   if (found.status !== Status.READY) {
@@ -49,19 +54,40 @@ async function ofTemplate({ sql, blobs }: OriginsOptions, name: string): Promise
     throw new SylaError("template_not_ready", `Cannot use template ${name}: ${why}.`);
   }
   const { language, version, env, directory, limits, digest } = found;
-  const content = await blobs.read(digest);
-  if (content === undefined) throw notHere(`template ${name}`);
-  return { content, language, version, env, directory, limits, template: name, snapshot: "" };
+  const files = {
+    content: () => contentOf(blobs, digest, `template ${name}`),
+    takeTree: () => trees?.use(digest),
+  };
+  assertThere(blobs, digest, `template ${name}`);
+  return { ...files, language, version, env, directory, limits, template: name, snapshot: "" };
 }
 
 async function ofSnapshot({ sql, blobs }: OriginsOptions, id: string): Promise<Origin> {
   const found = await readSnapshot(sql, id);
   if (found === undefined) throw snapshotNotFound(id);
-  const content = await blobs.read(found.digest);
-  if (content === undefined) throw notHere(`snapshot ${id}`);
-  const { language, version } = found;
+  const { language, version, digest } = found;
   const none = { env: {}, directory: "", limits: undefined, template: "" };
-  return { content, language, version, ...none, snapshot: id };
+  // Most are begun with once: a tree would be written to the disk for that.
+  const files = {
+    content: () => contentOf(blobs, digest, `snapshot ${id}`),
+    takeTree: () => undefined,
+  };
+  assertThere(blobs, digest, `snapshot ${id}`);
+  return { ...files, language, version, ...none, snapshot: id };
+}
+
+function assertThere(blobs: Blobs, digest: string, what: string): void {
+  if (blobs.sizeOf(digest) === undefined) throw notHere(what);
+}
+
+async function contentOf(
+  blobs: Blobs,
+  digest: string,
+  what: string,
+): Promise<AsyncIterable<Buffer>> {
+  const content = await blobs.read(digest);
+  if (content === undefined) throw notHere(what);
+  return content;
 }
 
 export function templateNotFound(name: string): SylaError {

@@ -112,8 +112,8 @@ export class Snapshots {
       const origin = { language, version, env: {}, limits, template, snapshot };
       const made = await Promise.allSettled(
         Array.from({ length: count || 1 }, () => {
-          const content = draft.read();
-          return sandboxes.make(spec, { ...origin, content, directory: source.directory });
+          const files = { content: async () => draft.read(), takeTree: () => undefined };
+          return sandboxes.make(spec, { ...origin, ...files, directory: source.directory });
         }),
       );
       const forks = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));

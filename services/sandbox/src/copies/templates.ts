@@ -30,6 +30,7 @@ import { SandboxNetwork } from "../network/sandbox-network.ts";
 import type { Sandboxes } from "../sandboxes.ts";
 import { withFiles } from "./snapshots.ts";
 import { buildTemplate, templateEnvironment } from "./template-build.ts";
+import type { Trees } from "./trees.ts";
 import { readEvents, TemplateLog } from "./template-log.ts";
 import {
   countTemplates,
@@ -46,6 +47,8 @@ import {
 export interface TemplatesOptions {
   readonly sandboxes: Sandboxes;
   readonly blobs: Blobs;
+  /** Undefined on a host that cannot isolate. */
+  readonly trees: Trees | undefined;
   readonly offer: Offer;
   readonly sql: Sql;
   readonly pageTokens: PageTokens;
@@ -188,13 +191,14 @@ export class Templates {
   }
 
   async #run(spec: TemplateSpec, build: Build): Promise<void> {
-    const { blobs, log } = this.#options;
+    const { blobs, trees, log } = this.#options;
     const { template } = build;
     const timeoutMs = spec.timeout === undefined ? timeoutMsDefault : durationMs(spec.timeout);
     const late = `It took longer than ${timeoutMs / 1000} seconds.`;
     const timer = setTimeout(() => void this.#cancel(template.id, late), timeoutMs);
     try {
       await this.#build(spec, build, timeoutMs + marginMs);
+      if (build.cancelled === undefined) await trees?.make(template.digest);
       if (build.cancelled === undefined) template.status = Status.READY;
       else this.#fail(template, build.cancelled);
     } catch (error) {

@@ -8,6 +8,7 @@ import type { Channel } from "../jail/channels.ts";
 import { CopyError, packTree, unpackTree } from "./tree-copy.ts";
 
 const { errno } = constants;
+const entriesMax = 10_000;
 let fixture: JailFixture;
 before(async () => {
   fixture = await openFixture();
@@ -140,7 +141,7 @@ for (const [what, error, parts] of [
   test(`unpackTree() refuses ${what}, and nothing of it is outside its folders`, () =>
     inJail(async ({ start, shell }) => {
       const content = stream(...parts);
-      await assert.rejects(unpackTree(start, content), refused(error));
+      await assert.rejects(unpackTree(start, content, entriesMax), refused(error));
       // In the jail of whoever made the stream up, in folders that are theirs.
       const there = await shell(outside);
       assert.match(there, /^((\/work\/(f|d|out)(\/d)*|\/tmp\/f)\n)*(total|ls: )/, there);
@@ -152,23 +153,36 @@ test("unpackTree() gives nobody powers, and ends where the disk does", () =>
   inJail(
     async ({ start, shell }) => {
       const many = Array.from({ length: 2000 }, (_, index) => file(String(index), "x"));
-      await assert.rejects(unpackTree(start, stream(root(), ...many)), refused(errno.ENOSPC));
+      await assert.rejects(
+        unpackTree(start, stream(root(), ...many), entriesMax),
+        refused(errno.ENOSPC),
+      );
       await shell("rm -rf /work/*");
       const set = stream(root(), file("set", "#!/bin/sh\nid -u", 0o6755), left, end);
-      await unpackTree(start, set);
+      await unpackTree(start, set, entriesMax);
       assert.equal(await shell("stat -c %a /work/set; /work/set"), "755\n1000\n");
     },
     { diskInodes: 1000 },
   ));
+
+test("unpackTree() makes no more files, folders and links than it was told, whatever the disk would hold", () =>
+  inJail(async ({ start, shell }) => {
+    const parts = [root(), file("a"), folder("b"), left, link("c", "a"), hardLink("d", "a")];
+    await assert.rejects(unpackTree(start, stream(...parts, file("e")), 4), refused(errno.ENOSPC));
+    assert.equal(await shell("ls"), "a\nb\nc\nd\n");
+    await shell("rm -rf /work/*");
+    await unpackTree(start, stream(...parts, left, end), 4);
+    assert.equal(await shell("ls"), "a\nb\nc\nd\n");
+  }));
 
 test("what is no stream at all is refused", () =>
   inJail(async ({ start }) => {
     const junk = async function* () {
       yield Buffer.alloc(100_000, "junk");
     };
-    await assert.rejects(unpackTree(start, junk()), refused(errno.EPROTO));
+    await assert.rejects(unpackTree(start, junk(), entriesMax), refused(errno.EPROTO));
     const nothing = async function* () {};
-    await assert.rejects(unpackTree(start, nothing()), refused(errno.ENODATA));
+    await assert.rejects(unpackTree(start, nothing(), entriesMax), refused(errno.ENODATA));
   }));
 
 test("packTree() gives what unpackTree() takes, again and again the same", async () => {
@@ -189,7 +203,7 @@ test("packTree() gives what unpackTree() takes, again and again the same", async
     yield first.bytes;
   };
   await inJail(async (place) => {
-    await unpackTree(place.start, again());
+    await unpackTree(place.start, again(), entriesMax);
     assert.equal(
       await place.shell("tail -1 a/b/m; stat -c %h a/n; cat a/l | wc -l"),
       "100000\n2\n100000\n",

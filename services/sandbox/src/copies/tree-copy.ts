@@ -70,11 +70,16 @@ export async function packTree(
   }
 }
 
-/** Makes in a jail that has no files yet what a pack was given. */
-export async function unpackTree(start: StartBox, content: AsyncIterable<Buffer>): Promise<void> {
+/** Makes in a jail that has no files yet what a pack was given: so many files, folders and links at most. */
+export async function unpackTree(
+  start: StartBox,
+  content: AsyncIterable<Buffer>,
+  entriesMax: number,
+): Promise<void> {
   const copy = new Copy();
   try {
-    const channel = start([program, "box", "unpack-tree", ...roots], { input: true }, copy);
+    const argv = [program, "box", "unpack-tree", String(entriesMax), ...roots];
+    const channel = start(argv, { input: true }, copy);
     copy.open(channel);
     try {
       for await (const piece of content) await copy.inTime(channel.write(piece));

@@ -106,9 +106,10 @@ const LIBRARY_FLAGS = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,now"];
 const LIBRARY_ATTEMPTS = [[...LIBRARY_FLAGS, "-Werror"], LIBRARY_FLAGS];
 const LIBRARY_ONLY = new Set(["python.c", "python-end.c"]);
 const GATE = "gate.c";
-const PROGRAM_ONLY = new Set(
-  ["main.c", "spawn.c", "zygotes.c"].concat("box.c", "pack.c", "watch.c", "tree.c", "hush.c"),
-);
+const PROGRAM_ONLY = new Set([
+  ...["main.c", "spawn.c", "zygotes.c", "layers.c", "shed.c"],
+  ...["box.c", "pack.c", "watch.c", "tree.c", "hush.c"],
+]);
 
 const compile = async ({ compiler, attempts, sources, output }: CompileOptions): Promise<void> => {
   const options = { cwd: SOURCE_DIRECTORY, timeout: COMPILE_MS_MAX };

@@ -36,7 +36,7 @@ import {
 import { isKept } from "./keep-frames.ts";
 import { type JailRoot, UID_BASE } from "./root.ts";
 import type { Bind } from "../languages/language.ts";
-import type { Zygote } from "./zygote.ts";
+import type { TreeDisk, Zygote } from "./zygote.ts";
 
 export type { Artifact } from "./artifacts.ts";
 export type { Step, StepEnd } from "./step.ts";
@@ -54,6 +54,8 @@ export interface JailOptions {
   readonly binds?: readonly Bind[];
   /** The zygote to fork it from, which has its root and filter from its own start; without, bubblewrap opens it. */
   readonly zygote?: Zygote | undefined;
+  /** What its disk begins with, or is; only with a zygote. */
+  readonly tree?: TreeDisk | undefined;
   /** An interpreter to start, which then waits for the program of a step with `start: "release"`. */
   readonly held?: Pick<Step, "argv" | "env" | "directory"> | undefined;
 }
@@ -426,10 +428,10 @@ const holdFrames = (held: NonNullable<JailOptions["held"]>, slot: CgroupSlot) =>
 };
 
 const start = (options: JailOptions): SpawnedProcess => {
-  const { root, slot, spawner, zygote, diskBytes, diskInodes, binds = [] } = options;
+  const { root, slot, spawner, zygote, tree, diskBytes, diskInodes, binds = [] } = options;
   const disk = { diskBytes, diskInodes };
   const uid = 1 + slot.index; // 0 is the zygotes'
-  if (zygote !== undefined) return zygote.fork(slot.launchArguments, { uid, ...disk });
+  if (zygote !== undefined) return zygote.fork(slot.launchArguments, { uid, tree, ...disk });
   const command = root.command({ binds, hostUid: UID_BASE + uid, ...disk });
   return spawner.spawn([...slot.launchArguments, "--", ...command]);
 };

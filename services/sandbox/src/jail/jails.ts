@@ -11,7 +11,7 @@ import { DEFAULT_ENVIRONMENT, type Step } from "./step.ts";
 import type { Language } from "../languages/language.ts";
 import { type Lease, Pool, type PoolSlot } from "./pool.ts";
 import { type JailRoot, ZYGOTE_LIBRARY } from "./root.ts";
-import type { Zygote } from "./zygote.ts";
+import type { TreeDisk, Zygote } from "./zygote.ts";
 import { Zygotes, type ZygoteSpec } from "./zygotes.ts";
 
 export interface JailsOptions {
@@ -61,6 +61,7 @@ const zygoteAgainMs = 1000;
 interface OpenRequest extends Omit<JailRequest, "language"> {
   readonly spec: ZygoteSpec;
   readonly held?: JailOptions["held"];
+  readonly tree?: TreeDisk;
 }
 
 function plainSpec(binds: Language["binds"]): ZygoteSpec {
@@ -122,6 +123,24 @@ export class Jails {
     const lease = this.#pool.take(`${kind} fresh`, label, maker);
     lease.slot.slot.begin(request.limits);
     return lease;
+  }
+
+  /** One whose disk begins with a tree, or is one, made now; undefined where there is no zygote to fork it from. */
+  async takeOn(tree: TreeDisk, request: JailRequest): Promise<Lease<WarmJail> | undefined> {
+    const spec = this.#spec(request.language);
+    if (!this.hasTrees) return undefined;
+    await this.#zygotes.settled(spec);
+    const zygote = this.#zygote(spec);
+    if (typeof zygote === "string") return undefined;
+    const { kind, label } = this.#shelf(request);
+    const open = (): WarmJail => this.#open({ ...request, spec, tree }, zygote);
+    return this.#pool.take(`${kind} tree`, label, { open, openInAdvance: () => undefined });
+  }
+
+  /** Whether jails can be forked, to which disks can be handed that are made outside. */
+  get hasTrees(): boolean {
+    const { config, root } = this.#options;
+    return root.zygotes && config.poolWarm > 0;
   }
 
   /** Resolves when jails can be made: at once, but for the moment in which the spawner is started again. */
@@ -206,13 +225,13 @@ export class Jails {
     return this.#zygotes.take(plainSpec(spec.binds));
   }
 
-  #open({ spec, limits, diskBytes, held }: OpenRequest, source: Zygote | "none"): WarmJail {
+  #open({ spec, limits, diskBytes, held, tree }: OpenRequest, source: Zygote | "none"): WarmJail {
     const { config, cgroups, root, spawner, filter } = this.#options;
     const zygote = source === "none" ? undefined : source;
     const slot = cgroups.acquire(limits);
     const disk = { diskBytes, diskInodes: config.diskInodes };
     const { binds } = spec;
-    const jail = openJail({ root, spawner, slot, filter, zygote, binds, held, ...disk });
+    const jail = openJail({ root, spawner, slot, filter, zygote, binds, held, tree, ...disk });
     return {
       jail,
       slot,

@@ -34,6 +34,8 @@ export const WORK_DIRECTORY = "/work";
 
 /** First of the host uids of zygotes and jails: its own is the zygotes', each slot has one above. */
 export const UID_BASE = 1_900_000_000;
+/** Whose the files of trees are on the host's disk: nobody's, and in each jail that begins with one its user's. */
+export const TREE_UID = UID_BASE - 1;
 const AGENT_INSIDE = "/init";
 /** What an interpreter preloads, and runs, to become a zygote. */
 export const ZYGOTE_LIBRARY = "/zygote.so";

@@ -5,7 +5,7 @@
 import type { SeccompFilter } from "../seccomp/seccomp.ts";
 import type { SpawnedProcess, Spawner } from "./spawner.ts";
 import { createFrameParser, setupFrame } from "./frames.ts";
-import { type JailRoot, UID_BASE, type ZygoteProgram } from "./root.ts";
+import { type JailRoot, TREE_UID, UID_BASE, type ZygoteProgram } from "./root.ts";
 import type { Bind } from "../languages/language.ts";
 
 export interface ZygoteOptions {
@@ -25,6 +25,14 @@ export interface ForkRequest {
   readonly uid: number;
   readonly diskBytes: number;
   readonly diskInodes: number;
+  readonly tree?: TreeDisk | undefined;
+}
+
+/** A folder of the host with `work` and `tmp`, which belong to TREE_UID (../agent/layers.c). */
+export interface TreeDisk {
+  readonly path: string;
+  /** "begin": the jail's files are those, until it writes to them. "make": they are the tree's, which is being made. */
+  readonly use: "begin" | "make";
 }
 
 const UID_COUNT = 65_536;
@@ -93,12 +101,13 @@ export class Zygote {
   /** Forks a jail. */
   fork(
     launchArguments: readonly string[],
-    { uid, diskBytes, diskInodes }: ForkRequest,
+    { uid, diskBytes, diskInodes, tree }: ForkRequest,
   ): SpawnedProcess {
     const forked = this.#spawner.spawn([
       ...launchArguments,
       ...["--zygote", String(this.#process.id), "--uid", String(uid)],
       ...["--disk-bytes", String(diskBytes), "--disk-inodes", String(diskInodes)],
+      ...(tree === undefined ? [] : treeArguments(tree, uid)),
     ]);
     this.#jails += 1;
     void forked.exited.then(() => {
@@ -136,4 +145,18 @@ export class Zygote {
     this.#process.kill();
     await this.#process.exited;
   }
+}
+
+function treeArguments({ path, use }: TreeDisk, uid: number): string[] {
+  return [
+    ...[
+      "--tree",
+      path,
+      "--tree-uid",
+      String(TREE_UID),
+      "--tree-writes",
+      use === "make" ? "1" : "0",
+    ],
+    ...["--host-uid", String(UID_BASE + uid)],
+  ];
 }

@@ -1,5 +1,6 @@
 // The language that a request means, or why none can be had.
 import { SylaError } from "@syla/kit/error";
+import type { JailLanguage } from "../jail/jails.ts";
 import { findLanguage, type Language, UnknownLanguageError } from "./languages.ts";
 import type { Offer } from "./offer.ts";
 
@@ -15,6 +16,14 @@ export function offered(offer: Offer, name: string, version: string): Language {
       violations: [{ pointer: `/${field}`, detail, rule: `language.${field}` }],
     });
   }
+}
+
+/** Every language's tools, and none of their interpreters started. */
+export function plainLanguage({ languages }: Pick<Offer, "languages">): JailLanguage {
+  const binds = languages.flatMap((language) => language.binds);
+  const unique = new Map(binds.map((bind) => [bind.target, bind]));
+  const sorted = [...unique.values()].toSorted((a, b) => (a.target < b.target ? -1 : 1));
+  return { name: "plain", version: "", binds: sorted, env: {}, run: () => [] };
 }
 
 // Why is for the log and for the doctor; it names folders of the host.

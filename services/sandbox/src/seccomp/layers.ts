@@ -17,6 +17,7 @@ const LEFT_TO_THE_SECOND: Readonly<Record<string, Question>> = {
   capset: undefined,
   clone3: undefined,
   mount: undefined,
+  move_mount: undefined,
   setgroups: undefined,
   setresgid: undefined,
   setresuid: undefined,
