@@ -19,7 +19,7 @@ const leftoverGraceMs = 3000;
 // are not a platform's default.
 const slotKinds = ["fresh", "pooled"];
 const ofEverySlotKind = [
-  /^tests\/(adversarial\/|e2e\/(archives|snapshots)\.)/,
+  /^tests\/(adversarial\/|e2e\/(archives|snapshots|templates)\.)/,
   /^services\/sandbox\/src\/(jail\/(jail|walls|neighbours)|copies\/tree-copy)\.test\.ts$/,
 ];
 

@@ -21,6 +21,7 @@ import { measureSession } from "./rows/session.ts";
 import { measureSoak } from "./rows/soak.ts";
 import { measureStart } from "./rows/start.ts";
 import { measureStream } from "./rows/stream.ts";
+import { measureTemplate } from "./rows/template.ts";
 import { measureThroughput } from "./rows/throughput.ts";
 
 const measures: Readonly<Record<string, Measure>> = {
@@ -35,6 +36,7 @@ const measures: Readonly<Record<string, Measure>> = {
   rest: measureRest,
   start: measureStart,
   sandbox: measureSandbox,
+  template: measureTemplate,
   session: measureSession,
   e2b: measureE2b,
   soak: measureSoak,

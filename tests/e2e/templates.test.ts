@@ -1,6 +1,6 @@
 // Templates: built once, from files, packages and commands, and what sandboxes then begin with.
 import assert from "node:assert/strict";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { refusal } from "../api.ts";
@@ -18,6 +18,7 @@ import {
   begin,
   buildEvents,
   declare,
+  forkSandbox,
   getTemplate,
   remove,
   takeSnapshot,
@@ -69,6 +70,64 @@ test("a template is built once for all who declare it at one time, and sandboxes
   await refusal(await begin(platform(), { template: "greeter" }), 404, "template_not_found");
   assert.equal((await shell(platform(), made.id, "cat ../log")).stdout, "built\n");
   await takeSnapshot(platform(), made.id);
+});
+
+// Every kind of change that a program can make to what it finds; and what is then there.
+const changes = `echo more >> app/file; mv app moved; rm moved/gone; ln -sf /tmp/x moved/link; chmod 700 moved /tmp
+  truncate -s 0 moved/deep/large; rmdir moved/empty; mkdir moved/gone; echo in > moved/gone/in; touch -d @1 moved/deep
+  mv moved/deep/one moved/two; echo own > own; cp -a moved copy; rm -rf other; mkdir other; rm /tmp/note`;
+// Of a folder without its size and links, which only its file system knows the meaning of.
+const inventory = `cd /; find work tmp -printf '%p %y %m %T@ %l %U' \\( -type d -printf '\\n' \\
+  -o -printf ' %n %s\\n' \\) | sort; find work tmp -type f -print0 | sort -z | xargs -0 sha256sum`;
+
+test("what a sandbox changes of its template is its own: those beside and after it begin with the original", async () => {
+  const folder =
+    "mkdir -p app/deep app/empty other/in; echo one > app/deep/one; echo gone > app/gone";
+  const files = `${folder}; seq 1000 > app/deep/large; echo file > app/file; ln app/file app/name; ln -s file app/link
+    echo note > /tmp/note; echo x > other/in/x; chmod 640 app/gone; touch -d @1000000000.5 app/deep app/file`;
+  await declare(platform(), { name: "shared", commands: [files] });
+  await buildEvents(platform(), "shared");
+  const make = () => makeSandbox(platform(), { template: "shared" });
+  const inventoryOf = async (id: string) => (await shell(platform(), id, inventory)).stdout;
+  const [one, two] = await Promise.all([make(), make()]);
+  const original = await inventoryOf(one.id);
+  assert.match(original, /work\/app\/name f 644 1000000000\.5\d* +1000 2 5\n/);
+  const changed = await shell(platform(), one.id, `set -e; ${changes}; cat moved/name moved/two`);
+  assert.deepEqual([changed.stdout, changed.stderr], ["file\nmore\none\n", ""]);
+  assert.equal(await inventoryOf(two.id), original);
+  const three = await make();
+  assert.equal(await inventoryOf(three.id), original);
+  // The copy of a sandbox is of what is seen there, wherever it lies.
+  const seen = await inventoryOf(one.id);
+  assert.notEqual(seen, original);
+  const { id: snapshot } = await takeSnapshot(platform(), one.id);
+  const { sandboxes } = await forkSandbox(platform(), one.id);
+  const begun = await makeSandbox(platform(), { snapshot });
+  for (const { id } of [begun, ...sandboxes]) assert.equal(await inventoryOf(id), seen);
+  for (const { id } of [one, two, three, begun, ...sandboxes]) await killSandbox(platform(), id);
+});
+
+test("the bounds of a sandbox of a template hold for what it writes itself", async () => {
+  await declare(platform(), {
+    name: "large",
+    commands: ["head -c 6000000 /dev/urandom > large"],
+  });
+  await buildEvents(platform(), "large");
+  const { id } = await makeSandbox(platform(), {
+    template: "large",
+    limits: { diskBytes: 16_000_000 },
+  });
+  const said = await shell(
+    platform(),
+    id,
+    `head -c 18000000 /dev/zero > a; stat -c %s large; rm a; echo x >> large; stat -c %s large
+     for n in $(seq 25000); do : > n$n || break; done; ls | wc -l`,
+  );
+  assert.match(said.stderr, /No space left on device[^]*No space left on device/);
+  const [large, longer, files] = said.stdout.split("\n").map(Number);
+  assert.deepEqual([large, longer], [6_000_000, 6_000_002]);
+  assert.ok(files !== undefined && files > 19_900 && files < 20_020, String(files));
+  await killSandbox(platform(), id);
 });
 
 test("packages are installed from the template's files, and are there without set-up", async () => {
@@ -139,6 +198,49 @@ test("a template that is deleted or declared anew while it is built leaves nothi
   assert.deepEqual([id, status], [fresh.id, "READY"]);
   assert.notEqual(one.id, fresh.id);
   assert.deepEqual([await buildingIn("gone"), await buildingIn("anew")], [[], []]);
+});
+
+test("what is unpacked of a template goes with the last who names or uses it, also over a kill -9", async () => {
+  const data = makeDataDirectory();
+  const trees = () => readdirSync(join(data, "trees"));
+  try {
+    const first = await startPlatform({ data });
+    await declare(first, {
+      name: "one",
+      commands: ["echo one > file; mkdir -p a/b; echo f > a/b/f"],
+    });
+    await buildEvents(first, "one");
+    await declare(first, { name: "two", commands: ["echo two > file"] });
+    await buildEvents(first, "two");
+    const { digest } = await getTemplate(first, "two");
+    const made = await makeSandbox(first, { template: "one" });
+    const mounts = (await shell(first, made.id, "grep ' /work ' /proc/self/mountinfo")).stdout;
+    assert.equal(
+      mounts.includes("overlay"),
+      trees().length === 2,
+      "where there are trees, they are used",
+    );
+    assert.doesNotMatch(mounts, /syla-test/);
+    const kept = trees().filter((name) => name.startsWith(digest));
+    await remove(first, `${templatesPath}/one`);
+    assert.equal((await shell(first, made.id, "cat a/b/f; mv a c; cat c/b/f")).stdout, "f\nf\n");
+    const [oneTree] = trees().filter((name) => !name.startsWith(digest));
+    assert.equal(oneTree !== undefined, kept.length === 1, "somebody uses it");
+    await first.kill();
+    const second = await startPlatform({ data });
+    assert.deepEqual(trees(), kept);
+    const { id } = await makeSandbox(second, { template: "two" });
+    assert.equal((await shell(second, id, "cat file")).stdout, "two\n");
+    await remove(second, `${templatesPath}/two`);
+    assert.deepEqual(trees(), kept);
+    await killSandbox(second, id);
+    await eventually("the tree is gone", async () => trees().length === 0);
+    assert.equal(await second.stop(), 0);
+    const hosts = readFileSync("/proc/self/mountinfo", "utf8");
+    assert.doesNotMatch(hosts, new RegExp(`${data}|syla-spawn`));
+  } finally {
+    rmSync(data, { recursive: true, force: true });
+  }
 });
 
 test("a platform that dies while it builds says so afterwards; what was built is there", async () => {

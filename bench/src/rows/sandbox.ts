@@ -72,39 +72,6 @@ async function measureCalls(bench: Bench): Promise<readonly Row[]> {
   ];
 }
 
-/** Declares a template with a thousand files, and resolves when it is built. */
-async function buildTemplate(client: Client, { url }: Platform, name: string): Promise<void> {
-  const commands = ["for n in $(seq 1000); do head -c 1024 /dev/zero > $n; done; echo hi > hi"];
-  await post(client, "/api/v1/templates", { name, commands });
-  const headers = { accept: "application/x-ndjson" };
-  const events = await fetch(`${url}/api/v1/templates/${name}/events`, { headers });
-  const said = await events.text();
-  if (!said.includes('"READY"')) throw new Error(`Cannot measure: ${said.slice(-500)}`);
-}
-
-async function measureTemplate(bench: Bench): Promise<readonly Row[]> {
-  const platform = await bench.platform();
-  const client = new Client(platform.url);
-  const template = "bench";
-  await buildTemplate(client, platform, template);
-  const times: number[] = [];
-  for (let turn = 0; turn < turnsOf(bench); turn += 1) {
-    const begin = performance.now();
-    const id = await make(client, { template });
-    await post(client, `${path}/${id}/processes:run`, { command: "cat", args: ["hi"] });
-    times.push(performance.now() - begin);
-    await end(platform, id);
-  }
-  await (await fetch(`${platform.url}/api/v1/templates/${template}`, { method: "DELETE" })).text();
-  client.close();
-  return [
-    {
-      what: "A sandbox from a template with 1,000 files of 1 KB, to the output of its first command, p50",
-      syla: `${digits(median(times))} ms`,
-    },
-  ];
-}
-
 /** Reads a process's output to its end, as lines of JSON; answers how many bytes came. */
 function follow(url: string, spec: object): Promise<number> {
   const headers = { "content-type": "application/json", accept: "application/x-ndjson" };
@@ -201,7 +168,6 @@ async function measureIdle(): Promise<readonly Row[]> {
 export async function measureSandbox(bench: Bench): Promise<readonly Row[]> {
   return [
     ...(await measureCalls(bench)),
-    ...(await measureTemplate(bench)),
     ...(await measureStream(bench)),
     ...(await measureIdle()),
   ];

@@ -4,6 +4,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { SylaError } from "@syla/kit/error";
 import { type Blob, Draft } from "./blob-draft.ts";
 
@@ -75,7 +76,7 @@ export class Blobs {
   }
 
   /** Its bytes, or undefined when it is not here; one that is removed meanwhile is read to its end. */
-  async read(digest: string): Promise<AsyncIterable<Buffer> | undefined> {
+  async read(digest: string): Promise<Readable | undefined> {
     if (!this.#kept.has(digest)) return undefined;
     const handle = await open(join(this.#options.directory, digest), "r").catch(() => undefined);
     return handle?.createReadStream({ highWaterMark: readBytes });

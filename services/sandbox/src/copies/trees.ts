@@ -134,25 +134,24 @@ export class Trees {
     const { directory, agentPath, log } = this.#options;
     const name = `.${randomUUID()}`;
     const uids = [String(TREE_UID), String(UID_BASE)];
-    await mkdir(join(directory, name), { mode: 0o700 });
     try {
-      await run(agentPath, ["layers-probe", join(directory, name), ...uids], {
-        timeout: agentMsMax,
-      });
+      await mkdir(join(directory, name), { mode: 0o700 });
+      const argv = ["layers-probe", join(directory, name), ...uids];
+      await run(agentPath, argv, { timeout: agentMsMax });
+      await this.#shed(name);
       return true;
     } catch (error) {
       const why = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : error;
       log.info({ why }, "what templates bring is unpacked for each sandbox: no copy-on-write here");
+      await this.#shed(name).catch((left: unknown) => this.#warn("is not removed", name, left));
       return false;
-    } finally {
-      await this.#shed(name);
     }
   }
 
   async #make(digest: string): Promise<void> {
     const { directory, agentPath, blobs, unpack } = this.#options;
     const blobBytes = blobs.sizeOf(digest);
-    const content = blobBytes === undefined ? undefined : await blobs.read(digest);
+    const content = await blobs.read(digest);
     if (blobBytes === undefined || content === undefined) return;
     const name = `.${randomUUID()}`;
     const path = join(directory, name);
@@ -172,9 +171,10 @@ export class Trees {
       await rename(path, whole);
       this.#kept.set(digest, { path: whole, bytes, users: 0, named: true });
     } catch (error) {
-      blobs.reserve(-reserved);
-      await this.#shed(name);
+      await this.#shed(name).finally(() => blobs.reserve(-reserved));
       throw error;
+    } finally {
+      content.destroy(); // what was not read to its end holds a descriptor
     }
   }
 

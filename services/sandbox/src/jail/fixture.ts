@@ -16,7 +16,7 @@ import type { JailFile } from "./frames.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import { prepareRoot } from "./root.ts";
 import { seccompFilter } from "../seccomp/seccomp.ts";
-import { openZygote } from "./zygote.ts";
+import { openZygote, type TreeDisk } from "./zygote.ts";
 
 export const MIB = 1024 * 1024;
 
@@ -26,6 +26,8 @@ export interface RunOptions extends Partial<Omit<Step, "limits" | "onOutput">> {
   readonly diskBytes?: number;
   readonly diskInodes?: number;
   readonly files?: readonly JailFile[];
+  /** Only where `forks`. */
+  readonly tree?: TreeDisk;
 }
 
 export interface RunResult {
@@ -36,8 +38,11 @@ export interface RunResult {
 }
 
 export interface JailFixture {
+  readonly agentPath: string;
   readonly cgroups: Cgroups;
   readonly spawner: Spawner;
+  /** Whether its jails are forked, and can be handed a disk. */
+  readonly forks: boolean;
   readonly open: (options?: RunOptions) => Jail;
   /** One program in a jail of its own. */
   readonly run: (argv: readonly string[], options?: RunOptions) => Promise<RunResult>;
@@ -84,10 +89,10 @@ export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixt
   await zygote?.ready;
   const open = (wanted: RunOptions = {}): Jail => {
     const limits = { memoryBytes: 256 * MIB, pids: 64, ...wanted.cgroup };
-    const { diskBytes = 16 * MIB, diskInodes = 1000 } = wanted;
+    const { diskBytes = 16 * MIB, diskInodes = 1000, tree } = wanted;
     const slot = cgroups.acquire(limits);
     slot.begin(limits);
-    const jail = openJail({ root, spawner, slot, filter, zygote, diskBytes, diskInodes });
+    const jail = openJail({ root, spawner, slot, filter, zygote, tree, diskBytes, diskInodes });
     for (const file of wanted.files ?? []) jail.writeFile(file);
     return jail;
   };
@@ -100,8 +105,10 @@ export const openFixture = async (options: CgroupOptions = {}): Promise<JailFixt
     }
   };
   return {
+    agentPath: agent.path,
     cgroups,
     spawner,
+    forks: zygote !== undefined,
     open,
     run,
     python: (code, wanted) => run(["/usr/bin/python3", "-c", code], wanted),
