@@ -119,10 +119,7 @@ export class Jails {
     const { kind, label } = this.#shelf(request);
     const wanted = { ...request, spec: plainSpec(request.language.binds) };
     const open = (): WarmJail => this.#open(wanted, "none");
-    const maker = { open, openInAdvance: () => undefined };
-    const lease = this.#pool.take(`${kind} fresh`, label, maker);
-    lease.slot.slot.begin(request.limits);
-    return lease;
+    return this.#takeMade(`${kind} fresh`, label, open, request);
   }
 
   /** One whose disk begins with a tree, or is one, made now; undefined where there is no zygote to fork it from. */
@@ -134,7 +131,18 @@ export class Jails {
     if (typeof zygote === "string") return undefined;
     const { kind, label } = this.#shelf(request);
     const open = (): WarmJail => this.#open({ ...request, spec, tree }, zygote);
-    return this.#pool.take(`${kind} tree`, label, { open, openInAdvance: () => undefined });
+    return this.#takeMade(`${kind} tree`, label, open, request);
+  }
+
+  #takeMade(
+    kind: string,
+    label: string,
+    open: () => WarmJail,
+    { limits }: JailRequest,
+  ): Lease<WarmJail> {
+    const lease = this.#pool.take(kind, label, { open, openInAdvance: () => undefined });
+    lease.slot.slot.begin(limits);
+    return lease;
   }
 
   /** Whether jails can be forked, to which disks can be handed that are made outside. */
