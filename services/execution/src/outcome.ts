@@ -18,8 +18,8 @@ import type {
   RunRequestSchema,
 } from "@syla/contract/syla/sandbox/v1/runner";
 import type { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import type { ExecutionConfig } from "./config.ts";
-import { chunkBytes } from "./output.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** How a run ended, as far as this service can tell. */
@@ -204,6 +204,6 @@ const noBytes = new Uint8Array();
 function joinChunks(chunks: readonly OutputChunk[]): { text: string; bytes: Uint8Array } {
   const texts = chunks.flatMap(({ data }) => (data.case === "text" ? data.value : []));
   if (texts.length === chunks.length) return { text: texts.join(""), bytes: noBytes };
-  const bytes = Buffer.concat(chunks.map(chunkBytes));
+  const bytes = Buffer.concat(chunks.map(bytesOf));
   return isUtf8(bytes) ? { text: bytes.toString("utf8"), bytes: noBytes } : { text: "", bytes };
 }

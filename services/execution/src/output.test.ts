@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { OutputChunk } from "@syla/contract/syla/execution/v1/execution";
 import fc from "fast-check";
-import { chunkBytes, OutputChunker, toChunk } from "./output.ts";
+import { bytesOf } from "@syla/kit/text-or-bytes";
+import { OutputChunker, toChunk } from "./output.ts";
 
 function collect(pieces: readonly Uint8Array[]): OutputChunk[] {
   const chunks: OutputChunk[] = [];
@@ -27,7 +28,7 @@ test("OutputChunker loses and changes no byte, however they are cut", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.array(fc.nat(200)), (bytes, places) => {
       const chunks = collect(cut(bytes, places));
-      assert.deepEqual(Buffer.concat(chunks.map(chunkBytes)), Buffer.from(bytes));
+      assert.deepEqual(Buffer.concat(chunks.map(bytesOf)), Buffer.from(bytes));
     }),
   );
 });

@@ -1,8 +1,8 @@
 // Turns the bytes a program writes into the chunks of its event log. A character is never split over two chunks, and
 // a program that writes byte by byte does not make an event of each byte: the first bytes go at once, what follows
 // within a few milliseconds goes together.
-import { isUtf8 } from "node:buffer";
 import { create } from "@bufbuild/protobuf";
+import { textOrBytes } from "@syla/kit/text-or-bytes";
 import { incompleteTail } from "@syla/kit/utf8";
 import { type OutputChunk, OutputChunkSchema } from "@syla/contract/syla/execution/v1/execution";
 
@@ -17,16 +17,7 @@ export interface OutputChunkerOptions {
 
 /** Bytes as a chunk: text when they are UTF-8, else as they are. */
 export function toChunk(bytes: Buffer): OutputChunk {
-  return isUtf8(bytes)
-    ? create(OutputChunkSchema, { data: { case: "text", value: bytes.toString("utf8") } })
-    : create(OutputChunkSchema, { data: { case: "base64", value: bytes } });
-}
-
-/** The bytes of a chunk. */
-export function chunkBytes(chunk: OutputChunk): Buffer {
-  if (chunk.data.case === "text") return Buffer.from(chunk.data.value, "utf8");
-  const bytes = chunk.data.value ?? new Uint8Array();
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return create(OutputChunkSchema, { data: textOrBytes(bytes) });
 }
 
 /**

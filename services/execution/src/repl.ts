@@ -17,8 +17,8 @@ import type { Client } from "@syla/kit/client";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import type { Executions } from "./execution.ts";
 import { latest } from "@syla/kit/latest";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { resolveLanguage } from "./languages.ts";
-import { chunkBytes } from "./output.ts";
 
 export interface ReplRpcOptions {
   readonly executions: Executions;
@@ -28,7 +28,7 @@ export interface ReplRpcOptions {
 /** What a program wrote, in an event; undefined when the event is something else. */
 function outputOf({ event }: ExecutionEvent): string | undefined {
   if (event.case !== "stdout" && event.case !== "stderr") return undefined;
-  return chunkBytes(event.value).toString("utf8");
+  return bytesOf(event.value).toString("utf8");
 }
 
 /** The sentence on what failed, in the event that ends a run. */

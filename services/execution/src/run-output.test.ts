@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { ArtifactSchema } from "@syla/contract/syla/execution/v1/execution";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { createMask } from "./mask.ts";
-import { chunkBytes } from "./output.ts";
 import { RunOutput, type Stream } from "./run-output.ts";
 
 function open(secrets?: readonly string[]) {
   const chunks: string[] = [];
   const output = new RunOutput({
-    emit: (stream, chunk) => chunks.push(`${stream}: ${chunkBytes(chunk).toString()}`),
+    emit: (stream, chunk) => chunks.push(`${stream}: ${bytesOf(chunk).toString()}`),
     lingerMs: 10_000,
     chunkBytesMax: 1000,
     mask: secrets === undefined ? undefined : createMask(secrets),

@@ -14,7 +14,7 @@ import {
   InputRequestSchema,
 } from "@syla/contract/syla/session/v1/cell";
 import { Tail } from "@syla/kit/tail";
-import { bytesOf } from "./kernel.ts";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 
 /** Of each stream, in an answer. */
 const outputBytesMax = 1024 ** 2;

@@ -10,6 +10,7 @@ import type {
 } from "@syla/contract/syla/sandbox/v1/process";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import type { Command, KernelProgram } from "./kernels.ts";
 import { type Word, WordError, Words } from "./words.ts";
 
@@ -169,13 +170,6 @@ export class Kernel {
 }
 
 const writeBytesMax = 1024 * 1024;
-
-/** The bytes of a piece of output. */
-export function bytesOf({ data }: ProcessOutput): Buffer {
-  if (data.case === "text") return Buffer.from(data.value);
-  const bytes = data.value ?? new Uint8Array();
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
 
 function endOf({ exitCode, signal, endReason }: Process): KernelEnd {
   const how =

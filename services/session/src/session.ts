@@ -24,10 +24,11 @@ import {
 import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
 import { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { Cell } from "./cell.ts";
 import { Cells } from "./cells.ts";
 import type { SessionConfig } from "./config.ts";
-import { bytesOf, type Kernel, type KernelEnd, type KernelListener } from "./kernel.ts";
+import { type Kernel, type KernelEnd, type KernelListener } from "./kernel.ts";
 import type { Command } from "./kernels.ts";
 import { Questions } from "./questions.ts";
 import { endedError, type EndReason, endSentences } from "./session-end.ts";

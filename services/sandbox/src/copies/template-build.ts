@@ -11,6 +11,7 @@ import { ProcessSpecSchema } from "@syla/contract/syla/sandbox/v1/process";
 import type { TemplateSpec } from "@syla/contract/syla/sandbox/v1/template";
 import { CallContext } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { fileRefusal } from "../files/refusal.ts";
 import { newFile } from "../files/rpc.ts";
 import { DEFAULT_ENVIRONMENT } from "../jail/step.ts";
@@ -119,8 +120,7 @@ async function runStep(
   const process = await sandbox.start(spec);
   for await (const { event } of process.watch(0, new CallContext())) {
     if (event.case !== "stdout" && event.case !== "stderr") continue;
-    const { data } = event.value;
-    log.output(data.case === "text" ? Buffer.from(data.value) : (data.value ?? Buffer.alloc(0)));
+    log.output(bytesOf(event.value));
   }
   const { exitCode, signal } = process.message;
   if (exitCode === 0) return;

@@ -11,11 +11,11 @@ import {
   type ProcessSpec,
   type Terminal,
 } from "@syla/contract/syla/sandbox/v1/process";
-import { isUtf8 } from "node:buffer";
 import type { CallContext } from "@syla/kit/call";
 import type { Clock } from "@syla/kit/clock";
 import type { CgroupSlot } from "../cgroup/cgroup.ts";
 import { SylaError } from "@syla/kit/error";
+import { textOrBytes } from "@syla/kit/text-or-bytes";
 import { incompleteTail } from "@syla/kit/utf8";
 import {
   type Channel,
@@ -226,9 +226,7 @@ export class SandboxProcess {
 }
 
 function outputOf(bytes: Buffer): ProcessOutput {
-  return isUtf8(bytes)
-    ? create(ProcessOutputSchema, { data: { case: "text", value: bytes.toString("utf8") } })
-    : create(ProcessOutputSchema, { data: { case: "base64", value: bytes } });
+  return create(ProcessOutputSchema, { data: textOrBytes(bytes) });
 }
 
 function requestOf({ spec, env, slot }: ProcessOptions) {

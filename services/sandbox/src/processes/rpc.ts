@@ -6,7 +6,6 @@ import {
   GetProcessOutputResponseSchema,
   ListProcessesResponseSchema,
   type ProcessEvent,
-  type ProcessOutput,
   ProcessService,
   type ProcessSpec,
   type RunProcessResponse,
@@ -16,6 +15,7 @@ import {
 import { type CallContext, tooLate } from "@syla/kit/call";
 import { type Implementation, implement } from "@syla/kit/dispatch";
 import { Tail } from "@syla/kit/tail";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { invalidRequest } from "@syla/kit/validate";
 import type { Offer } from "../languages/offer.ts";
 import type { SandboxProcess } from "./process.ts";
@@ -158,8 +158,4 @@ class Part {
 function keepOutput(kept: { stdout: Tail; stderr: Tail }, event: ProcessEvent["event"]): void {
   if (event.case === "stdout") kept.stdout.add(bytesOf(event.value));
   else if (event.case === "stderr") kept.stderr.add(bytesOf(event.value));
-}
-
-function bytesOf({ data }: Pick<ProcessOutput, "data">): Uint8Array {
-  return data.case === "text" ? Buffer.from(data.value) : (data.value ?? new Uint8Array());
 }

@@ -12,8 +12,8 @@ import type { Session, SessionEvent, SessionService } from "@syla/contract/syla/
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { keptAlive } from "./keepalive.ts";
-import { outputBytes } from "./output.ts";
 import { resultLine } from "./results.ts";
 
 /** What code is run by. */
@@ -113,7 +113,7 @@ function linesOf({ time, event }: SessionEvent): object[] {
 }
 
 function textOf(output: ProcessOutput): string {
-  return output.data.case === "text" ? output.data.value : outputBytes(output).toString("utf8");
+  return bytesOf(output).toString("utf8");
 }
 
 /** The error of a cell that ended without telling one. */

@@ -6,10 +6,10 @@ import {
   type ProcessService,
 } from "@syla/contract/syla/sandbox/v1/process";
 import type { Client } from "@syla/kit/client";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { Refusal } from "./errors.ts";
 import type { Fields } from "./fields.ts";
 import { absolute, inside } from "./home.ts";
-import { outputBytes } from "./output.ts";
 import type { Call, Methods } from "./rpc.ts";
 
 type Processes = Client<typeof ProcessService>;
@@ -152,7 +152,7 @@ async function* translated(
       yield { event: { start: { pid: event.value.pid } } };
     } else if (event.case === "stdout" || event.case === "stderr") {
       const stream = isTerminal ? "pty" : event.case;
-      yield { event: { data: { [stream]: outputBytes(event.value).toString("base64") } } };
+      yield { event: { data: { [stream]: bytesOf(event.value).toString("base64") } } };
     } else if (event.case === "lostBytes" && following) {
       const lost = `the reader was too slow, and ${event.value} bytes of output are lost`;
       throw new Refusal("data_loss", lost);

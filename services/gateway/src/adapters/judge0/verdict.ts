@@ -5,8 +5,8 @@ import {
   type Execution,
   type ExecutionEvent,
   Execution_Status as ExecutionStatus,
-  type OutputChunk,
 } from "@syla/contract/syla/execution/v1/execution";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import { multiFileId } from "./languages.ts";
 import { outputDigest, type Submitted } from "./record.ts";
 import { compileFailedFile, compileOutputFile } from "./spec.ts";
@@ -95,7 +95,7 @@ function collect(events: readonly ExecutionEvent[]): Run {
     const atMs = time === undefined ? 0 : timestampMs(time);
     if (event.case === "stdout" || event.case === "stderr") {
       const pieces = run.phase === "compile" ? run.compiling : run.running;
-      pieces.push({ stream: event.case, bytes: chunkBytes(event.value) });
+      pieces.push({ stream: event.case, bytes: bytesOf(event.value) });
     } else if (event.case === "status" && event.value.phase !== "") {
       run.phase = event.value.phase;
       run.beganMs = atMs;
@@ -181,8 +181,4 @@ function together(pieces: readonly Piece[], stream?: Piece["stream"]): Buffer {
 
 function filled(bytes: Buffer): Buffer | null {
   return bytes.length === 0 ? null : bytes;
-}
-
-function chunkBytes({ data }: OutputChunk): Buffer {
-  return data.case === "text" ? Buffer.from(data.value) : Buffer.from(data.value ?? []);
 }

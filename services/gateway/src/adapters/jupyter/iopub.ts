@@ -9,6 +9,7 @@ import {
   type MimePart,
 } from "@syla/contract/syla/session/v1/cell";
 import type { SessionEvent } from "@syla/contract/syla/session/v1/session";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 
 /** What a kernel publishes: the type and the content of a message. */
 export interface Published {
@@ -136,9 +137,8 @@ function formOf({ mimeType, data }: MimePart): JsonValue {
   return jsonType.test(mimeType) ? (jsonFrom(text) ?? text) : text;
 }
 
-function textOf({ data }: ProcessOutput): string {
-  if (data.case === "text") return data.value;
-  return Buffer.from(data.value ?? []).toString("utf8");
+function textOf(output: ProcessOutput): string {
+  return bytesOf(output).toString("utf8");
 }
 
 function objectFrom(text: string): JsonObject | undefined {

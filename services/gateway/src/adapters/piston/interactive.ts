@@ -11,6 +11,7 @@ import type { SandboxService } from "@syla/contract/syla/sandbox/v1/sandbox";
 import type { CallContext } from "@syla/kit/call";
 import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import type { Job, Stage, StageLimits } from "./request.ts";
 import { processorTime, wallClock } from "./result.ts";
 
@@ -202,9 +203,9 @@ class StageOutput {
   }
 
   /** The text that is told of it. */
-  take(stream: Stream, { data }: ProcessOutput): string {
+  take(stream: Stream, output: ProcessOutput): string {
     if (this.fault !== undefined) return "";
-    const bytes = data.case === "text" ? Buffer.from(data.value) : Buffer.from(data.value ?? []);
+    const bytes = bytesOf(output);
     const room = this.#bytesMax - this.#bytes[stream];
     this.#bytes[stream] += bytes.length;
     if (bytes.length <= room) return bytes.toString("utf8");

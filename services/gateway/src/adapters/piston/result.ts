@@ -3,11 +3,8 @@
 // isolate, the sandbox that Piston uses.
 import { constants } from "node:os";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type {
-  Execution,
-  ExecutionEvent,
-  OutputChunk,
-} from "@syla/contract/syla/execution/v1/execution";
+import type { Execution, ExecutionEvent } from "@syla/contract/syla/execution/v1/execution";
+import { bytesOf } from "@syla/kit/text-or-bytes";
 import type { Job, Stage } from "./request.ts";
 
 /** One stage, as Piston answers it; times in milliseconds, memory in bytes. */
@@ -57,7 +54,7 @@ export class JobLog {
   take({ event, time }: ExecutionEvent): Stage | undefined {
     const atMs = time === undefined ? Date.now() : timestampMs(time);
     if (event.case === "stdout" || event.case === "stderr") {
-      const bytes = chunkBytes(event.value);
+      const bytes = bytesOf(event.value);
       this.#stages.get(this.#stage)?.chunks.push({ stream: event.case, bytes });
     } else if (event.case === "finished") {
       this.#end(atMs);
@@ -185,9 +182,4 @@ function toResult(log: StageLog | undefined, ending: Ending, usage: Usage): Stag
   const { code, signal, message, status } = ending;
   const streams = { stdout: text("stdout"), stderr: text("stderr") };
   return { ...streams, code, signal, output: text(), ...usage, message, status };
-}
-
-/** The bytes of a chunk. */
-function chunkBytes({ data }: OutputChunk): Buffer {
-  return data.case === "text" ? Buffer.from(data.value) : Buffer.from(data.value ?? []);
 }
