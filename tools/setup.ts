@@ -15,7 +15,7 @@ interface Manager {
   readonly packages: Readonly<Record<Need, string>>;
 }
 
-type Need = "bubblewrap" | "compiler" | "headers" | "python" | "browser" | "figures";
+type Need = "bubblewrap" | "compiler" | "headers" | "python" | "browser" | "figures" | "r";
 
 const managers: readonly Manager[] = [
   {
@@ -31,6 +31,7 @@ const managers: readonly Manager[] = [
       python: "python3",
       browser: "chromium",
       figures: "python3-matplotlib",
+      r: "r-base-core",
     },
   },
   {
@@ -44,6 +45,7 @@ const managers: readonly Manager[] = [
       python: "python3",
       browser: "chromium",
       figures: "python3-matplotlib",
+      r: "R-core",
     },
   },
   {
@@ -57,6 +59,7 @@ const managers: readonly Manager[] = [
       python: "python3",
       browser: "chromium",
       figures: "py3-matplotlib",
+      r: "R",
     },
   },
   {
@@ -70,6 +73,7 @@ const managers: readonly Manager[] = [
       python: "python",
       browser: "chromium",
       figures: "python-matplotlib",
+      r: "r",
     },
   },
   {
@@ -83,6 +87,7 @@ const managers: readonly Manager[] = [
       python: "python3",
       browser: "chromium",
       figures: "python3-matplotlib",
+      r: "R-base",
     },
   },
 ];
@@ -120,6 +125,10 @@ function findMissing(forTests: boolean): readonly Need[] {
 
 function findMissingBrowser(): readonly Need[] {
   return browsers.some((name) => hasProgram(name)) ? [] : ["browser"];
+}
+
+function findMissingR(): readonly Need[] {
+  return hasProgram("Rscript") ? [] : ["r"];
 }
 
 // For the system's own interpreter, whatever PATH names before it.
@@ -177,9 +186,10 @@ async function provide(find: () => readonly Need[]): Promise<boolean> {
 
 async function main(forTests: boolean): Promise<void> {
   const isComplete = await provide(() => findMissing(forTests));
-  // Not every system has a package of a browser, or of matplotlib; a test that does without says so.
+  // Not every system has a package of a browser, of matplotlib or of R; a test that does without says so.
   if (forTests) await provide(findMissingBrowser);
   if (forTests) await provide(findMissingFigures);
+  if (forTests) await provide(findMissingR);
   // Without the others the platform starts and refuses to run code, saying why; the tests would fail one by one.
   if (forTests && !isComplete) process.exitCode = 1;
 }

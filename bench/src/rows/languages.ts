@@ -12,6 +12,7 @@ const programs: Readonly<Record<string, string>> = {
   javascript: "console.log(1)",
   typescript: "const one: number = 1; console.log(one)",
   ruby: "puts 1",
+  r: 'cat("1\\n")',
   php: "<?php echo 1, PHP_EOL;",
   perl: 'print "1\\n";',
   lua: "print(1)",

@@ -65,6 +65,18 @@ const rubyStart = `eval(STDIN.readpartial(1 << 20).then { |part|
   text << STDIN.readpartial([head.to_i - text.bytesize, 65536].min) while text.bytesize < head.to_i
   text.force_encoding("UTF-8") }, nil, "<kernel>")`;
 
+// R reads no descriptor but by a path. It gets a new one by that, and closes this.
+const rStart = `local({
+  commands <- fifo("/proc/self/fd/4", "r", blocking = TRUE)
+  left <- as.integer(readLines(commands, 1L))
+  text <- character()
+  while (left > 0L) {
+    text <- c(text, readLines(commands, 1L))
+    left <- left - nchar(text[length(text)], "bytes") - 1L
+  }
+  eval(parse(text = text, keep.source = FALSE), list2env(list(commands = commands), parent = baseenv()))
+})`;
+
 const node: Entry["command"] = (interpreter) => [
   // What cells start has nothing on its standard input, and not the commands.
   ...(["/bin/sh", "-c", 'exec "$0" "$@" 4<&0 </dev/null'] as const),
@@ -90,6 +102,15 @@ const entries: Readonly<Record<string, Entry>> = {
     command: (interpreter) => [interpreter, "-e", rubyStart],
     env: {},
     source: () => textOf("ruby/kernel.rb"),
+  },
+  r: {
+    command: (interpreter) => [
+      ...(["/bin/sh", "-c", 'exec "$0" "$@" 4<&0 </dev/null'] as const),
+      ...[interpreter, "--no-echo", "--no-restore", "-e", rStart],
+    ],
+    env: { R_LIBS_USER: "~/.local/lib/R" },
+    source: rSource,
+    encode: rLine,
   },
 };
 
@@ -132,6 +153,33 @@ function pythonSource(): string {
 function nodeSource(language: string): string {
   const files = ["node/imports.cjs", "node/kernel.cjs"].map(textOf);
   return [`const LANGUAGE = ${JSON.stringify(language)};`, ...files].join("\n");
+}
+
+function rSource(): string {
+  const parts = ["kernel", "show", "figures", "input", "cells", "help", "serve"];
+  return parts.map((part) => textOf(`r/${part}.R`)).join("");
+}
+
+/** A command as a line of R that calls list() with constants: base R has no JSON. */
+function rLine({ env = {}, ...command }: Command): string {
+  const constants = (fields: object) =>
+    Object.entries(fields).map(([name, value]) => `${rText(name)}=${rConstant(value)}`);
+  return `list(${[...constants(command), `env=list(${constants(env).join()})`].join()})`;
+}
+
+function rConstant(value: unknown): string {
+  if (typeof value === "boolean") return value ? "TRUE" : "FALSE";
+  return typeof value === "string" ? rText(value) : String(value);
+}
+
+/** By its bytes, which the program says are UTF-8: whatever the locale is by then. R has no text with a NUL in it. */
+function rText(text: string): string {
+  const encoded = text
+    .replaceAll("\0", "\uFFFD")
+    .replaceAll(/[^ !#-[\]-~]+/g, (part) =>
+      [...Buffer.from(part)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join(""),
+    );
+  return `"${encoded}"`;
 }
 
 /** A command as a line of bash, in which every text is one word. */

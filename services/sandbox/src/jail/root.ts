@@ -60,6 +60,10 @@ const ETC = [
   /^(fonts|gai\.conf|matplotlibrc|R)$/,
 ];
 
+/** Variables that the host gives each of its own R programs, such as keys of package repositories. */
+const NOT_FOR_TENANTS = /^\/etc\/R\/Renviron\.site$/;
+const FONT_CACHE = "/var/cache/fontconfig";
+
 const SYNTHETIC: Readonly<Record<string, string>> = {
   passwd: [
     "root:x:0:0:root:/nonexistent:/usr/sbin/nologin",
@@ -148,6 +152,7 @@ export const prepareRoot = (options: PrepareRootOptions): JailRoot => {
   chmodSync(directory, 0o755);
   const systemBinds = makeSystemDirectories(directory);
   copyEtc(directory);
+  copyFontCache(directory);
   copyFileSync(options.agentPath, join(directory, AGENT_INSIDE));
   chmodSync(join(directory, AGENT_INSIDE), 0o755);
   copyReadable(HOLD_SOURCE, join(directory, HOLD_SCRIPT));
@@ -257,10 +262,22 @@ const copyEtc = (directory: string): void => {
   }
 };
 
+/**
+ * What fontconfig knows of the fonts below /usr. Without it, a program that draws text reads all of them and writes
+ * what it finds into its own folder, where it would pass for a file that the program made.
+ */
+const copyFontCache = (directory: string): void => {
+  if (!existsSync(FONT_CACHE)) return;
+  const copy = join(directory, FONT_CACHE);
+  cpSync(FONT_CACHE, copy, { recursive: true, filter: isReadableByAll });
+  for (let folder = copy; folder !== directory; folder = dirname(folder)) chmodSync(folder, 0o755);
+};
+
 /** What the host keeps from its own users is not for a tenant either. */
 const isReadableByAll = (path: string): boolean => {
   const about = lstatSync(path);
   if (about.isSymbolicLink()) return true;
+  if (NOT_FOR_TENANTS.test(path)) return false;
   return (about.isFile() || about.isDirectory()) && (about.mode & 0o004) !== 0;
 };
 

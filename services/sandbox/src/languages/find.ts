@@ -115,6 +115,31 @@ export function findProgram(names: readonly string[], args: readonly string[]): 
   };
 }
 
+/** What the script that starts R sets; R itself does not start without. */
+const R_VARIABLES = ["R_HOME", "R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "LD_LIBRARY_PATH"];
+
+/** Prints its version, its program, its prefix and those variables, a line each. */
+const ASK_R = [
+  "cat(format(getRversion()), commandArgs()[1], normalizePath(file.path(R.home(), '../..'))",
+  ...R_VARIABLES.map((name) => `Sys.getenv('${name}')`),
+  "sep = '\\n')",
+].join(", ");
+
+/** Asked of Rscript, which knows the place of its R. It only works where it was installed. */
+export async function findR(host: Host): Promise<Tool[]> {
+  const args = ["--vanilla", "--default-packages=NULL", "-e", ASK_R];
+  const candidates = distinct(host.executables(["Rscript"]));
+  const answers = await Promise.all(candidates.map((path) => host.ask(path, args)));
+  return answers.flatMap((answer) => {
+    const [version, binary, home, ...values] = answer?.split("\n") ?? [];
+    if (version === undefined || binary === undefined || home === undefined) return [];
+    const placed = place({ binary, home, target: null });
+    if (placed === null || values.length < R_VARIABLES.length) return [];
+    const env = R_VARIABLES.map((name, index) => [name, values[index] ?? ""] as const);
+    return [{ version, ...placed, env: { ...Object.fromEntries(env), R_ARCH: "" } }];
+  });
+}
+
 export async function findGo(host: Host): Promise<Tool[]> {
   const standard = ["/usr/local/go/bin/go"].filter(isExecutable);
   const candidates = distinct([...host.executables(["go"]), ...standard]);

@@ -76,6 +76,8 @@ export interface Tool {
   readonly home: string;
   /** The same folder on the host. */
   readonly hostHome: string;
+  /** What a script of the tool sets before it becomes the program, which is started without that here. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** How a language's tool is used, once it is found. */

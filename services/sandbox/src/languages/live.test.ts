@@ -13,7 +13,15 @@ import type { Language } from "./languages.ts";
 import { seccompProgram } from "../seccomp/seccomp.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../../../examples/languages", import.meta.url));
-const ETC = ["/etc/alternatives", "/etc/ld.so.cache", "/etc/php", "/etc/java-17-openjdk"];
+const ETC = [
+  "/etc/alternatives",
+  "/etc/ld.so.cache",
+  "/etc/php",
+  "/etc/java-17-openjdk",
+  "/etc/R",
+  "/etc/fonts",
+];
+const FONT_CACHE = "/var/cache/fontconfig";
 const FILTER_FD = 3;
 const RUN_MS_MAX = 60_000;
 
@@ -42,7 +50,7 @@ function jail(language: Language): string[] {
   return [
     ["--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"],
     ["--ro-bind", "/usr", "/usr", ...system, "--proc", "/proc", "--dev", "/dev"],
-    ETC.flatMap((path) => ["--ro-bind-try", path, path]),
+    [...ETC, FONT_CACHE].flatMap((path) => ["--ro-bind-try", path, path]),
     ["--tmpfs", "/tmp", "--tmpfs", "/work", "--chdir", "/work", "--clearenv"],
     ["--setenv", "HOME", "/work", "--setenv", "TMPDIR", "/tmp", "--seccomp", String(FILTER_FD)],
     Object.entries(language.env).flatMap(([name, value]) => ["--setenv", name, value]),
@@ -185,6 +193,35 @@ const CASES: readonly Case[] = [
     language: "typescript",
     files: { "main.ts": 'const os: any = require("node:os"); console.log(typeof os.EOL);' },
     output: "string\n",
+  },
+  {
+    says: "r sources the file beside it, gets its arguments as they are and draws",
+    language: "r",
+    files: {
+      "main.r": [
+        'source("other.R")',
+        "cat(x, commandArgs(trailingOnly = TRUE), '\\n')",
+        'for (name in c("a.png", "a.svg")) {',
+        '  if (name == "a.png") png(name, type = "cairo") else svg(name)',
+        "  plot(1, main = 'text')",
+        "  invisible(dev.off())",
+        "}",
+        "cat(file.size(c('a.png', 'a.svg')) > 1000, list.files(all.files = TRUE, no.. = TRUE), '\\n')",
+        'cat(system2("Rscript", c("-e", shQuote("cat(6 * 7)")), stdout = TRUE), "\\n")',
+        "quit(status = 3)",
+      ].join("\n"),
+      "other.R": "x <- 1",
+    },
+    args: ["-e", "a b", "é"],
+    output: "1 -e a b é \nTRUE TRUE a.png a.svg main.r other.R \n42 \n",
+    code: 3,
+  },
+  {
+    says: "r tells errors and warnings on stderr",
+    language: "r",
+    files: { "main.r": "f <- function() stop('wrong')\nwarning('careful')\nf()" },
+    errors: /^Warning message:\ncareful \nError in f\(\) : wrong\nExecution halted\n$/,
+    code: 1,
   },
   {
     says: "c builds several files and passes the exit code on",

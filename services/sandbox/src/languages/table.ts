@@ -13,6 +13,7 @@ import {
   findNode,
   findProgram,
   findPython,
+  findR,
   findRust,
   programs,
   sharedPythonLibrary,
@@ -220,6 +221,20 @@ const ASK_PHP = [
 /** What goes wrong is told on stderr, as other languages do; memory is the jail's business. */
 const PHP_FLAGS = ["display_errors=stderr", "log_errors=0", "html_errors=0", "memory_limit=-1"];
 
+/**
+ * What Rscript comes to in the end: it starts a shell, whose script sets what the tool has as its environment.
+ * Measured: 130 ms so, 152 by Rscript.
+ */
+function rRecipe({ binary, env = {} }: Tool): Recipe {
+  return {
+    env,
+    run: (files, args) => [
+      ...[binary, "--no-echo", "--no-restore", `--file=${files[0] ?? operand(undefined)}`],
+      ...(args.length === 0 ? [] : ["--args", ...args]),
+    ],
+  };
+}
+
 function minorNames(name: string, majors: Readonly<Record<number, number>>): string[] {
   return Object.entries(majors).flatMap(([major, minors]) =>
     Array.from({ length: minors + 1 }, (_, index) => `${name}${major}.${minors - index}`),
@@ -333,6 +348,19 @@ export const LANGUAGES: readonly LanguageEntry[] = [
     pidsMin: 1,
     find: findProgram(["lua", "lua5.4", "lua5.5", "lua5.3"], ["-v"]),
     recipe: (tool) => ({ run: interpreted(tool.binary) }),
+  },
+  {
+    name: "r",
+    packages: "r-base-core",
+    aliases: ["rscript"],
+    extensions: ["r"],
+    shebangs: ["Rscript"],
+    defaultFile: "main.r",
+    hello: 'cat("hello\\n")\n',
+    memoryBytesMin: 96 * MEBIBYTE,
+    pidsMin: 4,
+    find: findR,
+    recipe: rRecipe,
   },
   {
     name: "c",

@@ -58,6 +58,8 @@ const rows: readonly (readonly [id: number, name: string, language: string, file
   [100, "Python (3.12.5)", "python", "script.py"],
   [109, "Python (3.13.2)", "python", "script.py"],
   [85, "Perl (5.28.1)", "perl", "script.pl"],
+  [80, "R (4.0.0)", "r", "script.r"],
+  [99, "R (4.4.1)", "r", "script.r"],
   [72, "Ruby (2.7.0)", "ruby", "script.rb"],
   [73, "Rust (1.40.0)", "rust", "main.rs"],
   [108, "Rust (1.85.0)", "rust", "main.rs"],
