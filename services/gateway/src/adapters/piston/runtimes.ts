@@ -24,6 +24,7 @@ const pistonNames: Readonly<Record<string, Names>> = {
   javascript: { aliases: ["node-javascript", "node-js"] },
   typescript: { aliases: ["node-ts", "tsc"] },
   cpp: { language: "c++", aliases: ["cpp"] },
+  r: { language: "rscript", aliases: ["r"] },
 };
 
 /** A range longer than this is none. */
