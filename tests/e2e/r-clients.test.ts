@@ -100,7 +100,7 @@ withR("syla repl r asks for more until a cell is whole, and keeps its variables"
   await saw("... ");
   type("2 * n }\r");
   await saw(">>> ");
-  type("double(readline('How many? '))\r");
+  type("double(readline(paste('How', 'many? ')))\r");
   await saw("How many? ");
   type("21\r");
   await saw("non-numeric argument");

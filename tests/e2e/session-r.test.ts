@@ -132,6 +132,19 @@ const cases: Readonly<Record<string, (id: string) => Promise<void>>> = {
     assert.equal(valueOf(await runCell(platform(), id, "class(f)")), '[1] "function"');
   },
 
+  "R evaluates expressions after a cell, and does not count one that is not to be": async (id) => {
+    const expressions = { sum: "x + 1", ünï: "c(1, 2)", bad: "nowhere" };
+    const cell = await runCell(platform(), id, "x <- 41", { uncounted: true, expressions });
+    assert.deepEqual([cell.status, cell.executionCount], ["OK", undefined]);
+    const values = Object.fromEntries(
+      cell.expressions.map(({ name, parts, error }) => [name, parts[0]?.text ?? error?.message]),
+    );
+    const bad = "object 'nowhere' not found";
+    assert.deepEqual(values, { sum: "[1] 42", ünï: "[1] 1 2", bad });
+    assert.equal((await runCell(platform(), id, "x", { silent: true })).results.length, 0);
+    assert.equal((await runCell(platform(), id, "x")).executionCount, 1);
+  },
+
   "R is interrupted in a loop, in a pause and while it asks, and keeps its state": async (id) => {
     await runCell(platform(), id, "kept <- 1");
     for (const code of ["repeat kept <- kept + 1", "Sys.sleep(1000)", "readline()"]) {

@@ -160,15 +160,19 @@ function rSource(): string {
   return parts.map((part) => textOf(`r/${part}.R`)).join("");
 }
 
-/** A command as a line of R that calls list() with constants: base R has no JSON. */
-function rLine({ env = {}, ...command }: Command): string {
-  const constants = (fields: object) =>
-    Object.entries(fields).map(([name, value]) => `${rText(name)}=${rConstant(value)}`);
-  return `list(${[...constants(command), `env=list(${constants(env).join()})`].join()})`;
+/** A command as a line of R that calls list() with constants and lists: base R has no JSON. */
+function rLine(command: Command): string {
+  return rList(command);
+}
+
+function rList(fields: object): string {
+  const parts = Object.entries(fields).map(([name, value]) => `${rText(name)}=${rConstant(value)}`);
+  return `list(${parts.join()})`;
 }
 
 function rConstant(value: unknown): string {
   if (typeof value === "boolean") return value ? "TRUE" : "FALSE";
+  if (typeof value === "object" && value !== null) return rList(value);
   return typeof value === "string" ? rText(value) : String(value);
 }
 

@@ -102,10 +102,28 @@ frames_of <- function(calls) {
   rev(text)
 }
 
-tell_error <- function(end) {
+facts_of <- function(end) {
   lines <- unlist(strsplit(end$traceback, "\n", fixed = TRUE))
-  if (is_child()) writeLines(lines, stderr())
-  say(list(say = "error", name = end$name, message = end$message, traceback = as.list(lines)))
+  list(name = end$name, message = end$message, traceback = as.list(lines))
+}
+
+tell_error <- function(end) {
+  facts <- facts_of(end)
+  if (is_child()) writeLines(unlist(facts$traceback), stderr())
+  say(c(list(say = "error"), facts))
+}
+
+# After a cell, and changing nothing of how that ended.
+express <- function(name, source) {
+  forms <- NULL
+  end <- attempt(function() {
+    code <- parse(text = source, keep.source = FALSE, encoding = "UTF-8")
+    state$depth <- sys.nframe() + 2
+    forms <<- forms_of(eval(code, globalenv()))
+  })
+  state$depth <- Inf
+  told <- if (is.null(end)) list(forms = forms) else list(error = facts_of(end))
+  say(c(list(say = "expression", name = name), told))
 }
 
 # An interrupt that came where there was nothing to interrupt is not the next cell's.
@@ -118,7 +136,7 @@ run <- function(command) {
   state$input <- isTRUE(command$input)
   if (!is.null(command$max)) state$word_max <- command$max
   word <- list(say = "started", cell = command$cell)
-  if (!silent) word$count <- state$count <- state$count + 1
+  if (!silent && !isTRUE(command$uncounted)) word$count <- state$count <- state$count + 1
   say(word)
   before <- Sys.getenv(names(command$env), NA, names = TRUE)
   if (length(command$env) > 0) do.call(Sys.setenv, command$env)
@@ -129,6 +147,7 @@ run <- function(command) {
   late <- attempt(finish_figures)
   if (is_child()) leave(if (is.null(end)) 0 else 1)
   if (is.null(end) && !is.null(late)) tell_error(end <- late)
+  if (is.null(end)) for (name in names(command$expressions)) express(name, command$expressions[[name]])
   Sys.unsetenv(names(before)[is.na(before)])
   if (!all(is.na(before))) do.call(Sys.setenv, as.list(before[!is.na(before)]))
   state$cell <- NULL

@@ -101,17 +101,20 @@ say_less <- function(word, size) {
   say(word)
 }
 
-# A command is a call of list() with nothing but constants in it. What is none is the rest of an answer to a cell that
+# A command is a call of list() with nothing but constants and such calls in it. What is none is the rest of an answer to a cell that
 # did not wait for all of it.
 as_command <- function(line) {
   call <- tryCatch(parse(text = line, keep.source = FALSE)[[1]], error = function(e) NULL)
   if (!is.call(call) || !identical(call[[1]], quote(list))) return(list(do = "nothing"))
-  command <- as.list(call)[-1]
-  command$env <- as.list(command$env)[-1]
-  lapply(command, function(value) {
+  constant <- function(value) {
     if (is.character(value)) Encoding(value) <- "UTF-8"
-    if (is.list(value)) lapply(value, `Encoding<-`, "UTF-8") else value
-  })
+    if (is.call(value)) named(lapply(as.list(value)[-1], constant)) else value
+  }
+  named <- function(values) {
+    if (!is.null(names(values))) Encoding(names(values)) <- "UTF-8"
+    values
+  }
+  constant(call)
 }
 
 next_command <- function() {
