@@ -6,13 +6,17 @@ import { Sandbox as CodeSandbox } from "@e2b/code-interpreter";
 import { Sandbox } from "e2b";
 import type { Platform } from "./platform.ts";
 
-/** Points the SDK at a platform, as its user would. */
-export function pointAt({ url, data }: Platform): void {
+/** The variables that point E2B's SDKs at a platform. */
+export function clientVariables({ url, data }: Platform): Readonly<Record<string, string>> {
   const file = join(data, "api-key");
   assert.equal(statSync(file).mode & 0o777, 0o600);
-  process.env["E2B_API_KEY"] = readFileSync(file, "utf8").trim().replace("syla_", "e2b_");
-  process.env["E2B_API_URL"] = url;
-  process.env["E2B_SANDBOX_URL"] = url;
+  const key = readFileSync(file, "utf8").trim().replace("syla_", "e2b_");
+  return { E2B_API_KEY: key, E2B_API_URL: url, E2B_SANDBOX_URL: url };
+}
+
+/** Points the SDK at a platform, as its user would. */
+export function pointAt(platform: Platform): void {
+  Object.assign(process.env, clientVariables(platform));
 }
 
 /** A sandbox for one test. */

@@ -1,7 +1,7 @@
 // Sets up what npm cannot: the system packages Syla stands on. Runs before `npm start` and `npm test`, so it looks
 // before it imports anything heavy, and takes some milliseconds when nothing is missing. As root it installs what is
 // missing with the system's own package manager; otherwise it prints the one line that does.
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** A package manager, how it is called, and what it calls the packages. */
@@ -15,7 +15,16 @@ interface Manager {
   readonly packages: Readonly<Record<Need, string>>;
 }
 
-type Need = "bubblewrap" | "compiler" | "headers" | "python" | "browser" | "figures" | "r";
+type Need =
+  | "bubblewrap"
+  | "compiler"
+  | "headers"
+  | "python"
+  | "browser"
+  | "pip"
+  | "figures"
+  | "tables"
+  | "r";
 
 const managers: readonly Manager[] = [
   {
@@ -30,8 +39,10 @@ const managers: readonly Manager[] = [
       headers: "libc6-dev",
       python: "python3",
       browser: "chromium",
+      pip: "python3-pip",
       figures: "python3-matplotlib",
       r: "r-base-core",
+      tables: "python3-pandas",
     },
   },
   {
@@ -44,8 +55,10 @@ const managers: readonly Manager[] = [
       headers: "glibc-devel kernel-headers",
       python: "python3",
       browser: "chromium",
+      pip: "python3-pip",
       figures: "python3-matplotlib",
       r: "R-core",
+      tables: "python3-pandas",
     },
   },
   {
@@ -58,8 +71,10 @@ const managers: readonly Manager[] = [
       headers: "musl-dev linux-headers",
       python: "python3",
       browser: "chromium",
+      pip: "py3-pip",
       figures: "py3-matplotlib",
       r: "R",
+      tables: "py3-pandas",
     },
   },
   {
@@ -72,8 +87,10 @@ const managers: readonly Manager[] = [
       headers: "glibc linux-api-headers",
       python: "python",
       browser: "chromium",
+      pip: "python-pip",
       figures: "python-matplotlib",
       r: "r",
+      tables: "python-pandas",
     },
   },
   {
@@ -86,8 +103,10 @@ const managers: readonly Manager[] = [
       headers: "glibc-devel linux-glibc-devel",
       python: "python3",
       browser: "chromium",
+      pip: "python3-pip",
       figures: "python3-matplotlib",
       r: "R-base",
+      tables: "python3-pandas",
     },
   },
 ];
@@ -132,16 +151,16 @@ function findMissingR(): readonly Need[] {
 }
 
 // For the system's own interpreter, whatever PATH names before it.
-function findMissingFigures(): readonly Need[] {
+function findMissingLibrary(need: Need, library: string): readonly Need[] {
   const folders = ["/usr/lib", "/usr/lib64"].filter((folder) => existsSync(folder));
   const pythons = folders.flatMap((folder) =>
     readdirSync(folder).flatMap((name) => (name.startsWith("python3") ? [join(folder, name)] : [])),
   );
   const places = pythons.flatMap((folder) => [
-    join(folder, "dist-packages/matplotlib"),
-    join(folder, "site-packages/matplotlib"),
+    join(folder, "dist-packages", library),
+    join(folder, "site-packages", library),
   ]);
-  return places.some((place) => existsSync(place)) ? [] : ["figures"];
+  return places.some((place) => existsSync(place)) ? [] : [need];
 }
 
 async function install(manager: Manager, packages: readonly string[]): Promise<boolean> {
@@ -184,12 +203,43 @@ async function provide(find: () => readonly Need[]): Promise<boolean> {
   return false;
 }
 
+/** Clients for Python that tests use: those of tests/requirements.txt, in a folder of their own. */
+async function provideClients(): Promise<void> {
+  const root = join(import.meta.dirname, "..");
+  const list = join(root, "tests/requirements.txt");
+  const folder = join(root, ".cache/test/python");
+  const mark = join(folder, "requirements.txt");
+  const wanted = readFileSync(list, "utf8");
+  if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
+  if (!(await provide(() => findMissingLibrary("pip", "pip")))) return;
+  console.log("Installing E2B's clients for Python with pip.");
+  const { spawnSync } = await import("node:child_process");
+  rmSync(folder, { recursive: true, force: true });
+  const args = ["-m", "pip", "install", "--quiet", "--target", folder, "-r", list];
+  const env = {
+    ...process.env,
+    PIP_ROOT_USER_ACTION: "ignore",
+    PIP_DISABLE_PIP_VERSION_CHECK: "1",
+  };
+  const { status } = spawnSync("/usr/bin/python3", args, {
+    env,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  if (status === 0) return writeFileSync(mark, wanted);
+  rmSync(folder, { recursive: true, force: true });
+  console.error("Cannot install E2B's clients for Python; the tests of them are skipped.");
+}
+
 async function main(forTests: boolean): Promise<void> {
   const isComplete = await provide(() => findMissing(forTests));
-  // Not every system has a package of a browser, of matplotlib or of R; a test that does without says so.
-  if (forTests) await provide(findMissingBrowser);
-  if (forTests) await provide(findMissingFigures);
-  if (forTests) await provide(findMissingR);
+  // Not every system has packages of these; a test that does without says so.
+  if (forTests) {
+    await provide(findMissingBrowser);
+    await provide(() => findMissingLibrary("figures", "matplotlib"));
+    await provide(() => findMissingLibrary("tables", "pandas"));
+    await provide(findMissingR);
+    await provideClients();
+  }
   // Without the others the platform starts and refuses to run code, saying why; the tests would fail one by one.
   if (forTests && !isComplete) process.exitCode = 1;
 }

@@ -39,7 +39,7 @@ const exceptions: readonly Exception[] = [
   },
   {
     rule: "machine-path",
-    path: /^(?:services\/gateway\/src\/adapters\/e2b\/|tests\/e2e\/e2b[-\w]*\.test\.ts$|services\/sandbox\/|docs\/)/,
+    path: /^(?:services\/(?:sandbox|gateway\/src\/adapters\/e2b)\/|tests\/e2e\/e2b[-\w]*\.(?:test\.ts|py)$|docs\/)/,
     message: /: \/(?:work|home\/user)$/,
     reason:
       "where E2B's users are at home inside their sandboxes, which clients and tests must name",

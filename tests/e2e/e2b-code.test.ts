@@ -131,6 +131,18 @@ test("no character is broken, however the stream is cut", async () => {
   });
 });
 
+test("code is of every language that sessions are of, beside one another", async () => {
+  await withInterpreter(async (sandbox) => {
+    assert.equal((await sandbox.runCode("6 * 7")).text, "42");
+    const languages = { js: "6 * 7", typescript: "const n: number = 42; n" };
+    for (const [language, code] of Object.entries(languages)) {
+      assert.equal((await sandbox.runCode(code, { language })).text, "42", language);
+    }
+    const { logs } = await sandbox.runCode("echo $((6 * 7))", { language: "bash" });
+    assert.deepEqual(logs.stdout, ["42\n"]);
+  });
+});
+
 test("contexts keep their own variables and folders; they are listed, restarted and removed", async () => {
   await withInterpreter(async (sandbox) => {
     await sandbox.commands.run("mkdir -p deep/er");

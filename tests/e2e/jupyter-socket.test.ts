@@ -72,12 +72,17 @@ async function withSession(use: (id: string) => Promise<void>): Promise<void> {
   }
 }
 
-test("a handshake without the token is refused, whatever the kernel", async () => {
+test("a handshake with a wrong token is refused, whatever the kernel", async () => {
   const { id } = await makeSession(platform());
   for (const token of ["", "wrong"]) {
     const client = new Client(id, "", token);
     assert.match(String(await once(client.socket, "error")), /403/);
   }
+  // As nbclient connects, which cannot bring one: where nothing else needs the key, either.
+  const base = platform().url.replace("http", "ws");
+  const without = new WebSocket(`${base}/jupyter/api/kernels/${id}/channels`);
+  await once(without, "open");
+  without.close();
   await deleteSession(platform(), id);
   const late = await new Client(id).opened();
   assert.equal(await late.closed, 1000);

@@ -2,6 +2,7 @@
 // does. The SDK and the command bring it by themselves.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -180,11 +181,14 @@ test("the command prints the address of a port: for an hour, by token, to everyb
     const args = [cli, "sandbox", "port", id, "8000", ...flags];
     return (await promisify(execFile)(process.execPath, args, { env })).stdout.trim();
   };
-  const prefix = `${url}/s/${id}/8000/`;
+  const prefix = `http://8000-${id}.localhost:${new URL(url).port}/`;
+  const byPath = `${url}/s/${id}/8000/`;
   assert.ok((await port()).startsWith(`${prefix}?syla_ticket=`));
+  assert.ok((await port("--path")).startsWith(`${byPath}?syla_ticket=`));
   const byToken = await port("--token");
   assert.match(byToken.slice(prefix.length), /^\?syla_token=[0-9a-f]{64}$/);
   assert.equal(await port("--public"), prefix);
+  assert.equal(await port("--public", "--path"), byPath);
   assert.equal(JSON.parse(await port("--close", "--json")).access, "PRIVATE");
   await assert.rejects(port("--public", "--token"), /exclude one another/);
 });
@@ -204,4 +208,12 @@ test("a platform beyond loopback asks for the key without being told to", async 
   } finally {
     assert.equal(await open.stop(), 0, open.log());
   }
+});
+
+test("a kernel's WebSocket is refused who brings no token", async () => {
+  const url = `${platform().url.replace("http", "ws")}/jupyter/api/kernels/${randomUUID()}/channels`;
+  assert.match(String(await once(new WebSocket(url), "error")), /403/);
+  const known = new WebSocket(`${url}?token=${keyOf(platform())}`);
+  await once(known, "open");
+  known.terminate();
 });

@@ -323,6 +323,24 @@ test("a template's build reaches what its declaration allows, and sandboxes of i
   await killSandbox(platform, made.id);
 });
 
+test("a build that fails tells what it did not reach", async () => {
+  const spec = {
+    name: "out-of-reach",
+    language: "python",
+    network: { mode: "ALLOW_LIST", allow: [rule("allowed.test")] },
+    commands: [`${curl} http://other.test:${portOf(plain)}/`, `${curl} http://else.test/; exit 4`],
+  };
+  await declare(platform, spec);
+  await buildEvents(platform, "out-of-reach");
+  const { status, errorMessage } = await getTemplate(platform, "out-of-reach");
+  assert.equal(status, "FAILED");
+  // Of the step that failed, and of no other.
+  assert.match(
+    errorMessage ?? "",
+    /ended with code 4\. It did not reach else\.test:80 \(not_allowed\)\.$/,
+  );
+});
+
 test("a fork may reach what its source may, with the same headers", async () => {
   const network = {
     mode: "ALLOW_LIST",

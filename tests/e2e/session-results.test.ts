@@ -105,6 +105,14 @@ test("a figure of matplotlib is an image, with no set-up, and pandas has tables"
       );
       assert.deepEqual(results.map(types), [["image/png", "text/plain"]]);
       assert.ok(formOf(results[0], "image/png")?.startsWith("iVBOR"));
+      // It then asks the shell to be told of the ends of cells, and for windows.
+      const late =
+        "import IPython\nfrom IPython.core.display import HTML\n%matplotlib inline\nplt.ion()\n";
+      const drawn = await runCell(platform(), id, `${late}plt.plot([2, 1]);`);
+      assert.deepEqual(
+        [drawn.status, drawn.results.map(types)],
+        ["OK", [["image/png", "text/plain"]]],
+      );
     } else {
       // What stands in for it has the same functions; that the hook is called is what is shown.
       const stand = `import os
@@ -197,6 +205,8 @@ test("magics, shell lines and children are as in a notebook", () =>
     const cell = await runCell(platform(), id, "%%bash\necho $((6 * 7))");
     assert.equal(cell.stdout, "42\n");
     assert.equal((await runCell(platform(), id, "%matplotlib inline")).status, "OK");
+    const names = await runCell(platform(), id, "_hidden = 1\nnames = %who_ls\n'_hidden' in names");
+    assert.equal(valueOf(names), "False");
     const unknown = await runCell(platform(), id, "%nothing");
     assert.equal(unknown.error?.name, "UsageError");
     const forked =
@@ -402,6 +412,12 @@ test("JavaScript shows forms, answers and rejected promises are heard", () =>
       );
       assert.deepEqual(shown.results.map(types), [["text/html", "text/plain"], ["text/plain"]]);
       assert.equal(valueOf(shown), "{ deep: [ 1, { b: 2n } ] }");
+      const last = await runCell(platform(), id, "const first = display('x')");
+      const alone = await runCell(platform(), id, "display({ 'text/html': '<i>' })");
+      assert.deepEqual(
+        [last, alone].map(({ results }) => results.map(types)),
+        [[["text/plain"]], [["text/html", "text/plain"]]],
+      );
       const response = await streamCell(platform(), id, "`hello ${await input('Who? ')}`", {
         input: true,
       });
@@ -417,7 +433,7 @@ test("JavaScript shows forms, answers and rejected promises are heard", () =>
         "await new Promise((done) => setTimeout(done, 50)); 2",
       );
       assert.equal(valueOf(after), "2");
-      const cells = [2, 3, 4].map((cell) =>
+      const cells = [4, 5, 6].map((cell) =>
         fetch(`${platform().url}${sessionPath(id, `/cells/${cell}`)}`),
       );
       const texts = await Promise.all(cells.map(async (one) => (await one).text()));

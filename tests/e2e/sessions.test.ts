@@ -155,6 +155,23 @@ test("what cannot be had is refused with the reason", async () => {
   });
 });
 
+test("a sandbox that was made for a language has no session of another whose tools it lacks", async () => {
+  const [narrow, wide] = [
+    await makeSandbox(platform(), { language: "python" }),
+    await makeSandbox(platform()),
+  ];
+  const spec = { language: "javascript" };
+  const made = await post(platform(), "/api/v1/sessions", { ...spec, sandbox: narrow.id });
+  // Where Node is with the system's programs, every sandbox has it.
+  if (!made.ok)
+    assert.match(await made.text(), /made for python: one that is made for no language/);
+  assert.equal(
+    (await makeSession(platform(), { ...spec, sandbox: wide.id })).language,
+    "javascript",
+  );
+  for (const { id } of [narrow, wide]) await killSandbox(platform(), id);
+});
+
 test("a cell's events tell its code, output, results and error in order, without gaps", async () => {
   await withSession({}, async ({ id }) => {
     const code = "print('one')\ndisplay({'text/html': '<b>'})\nprint('two')\n1 / 0";

@@ -181,7 +181,8 @@ function offeredAdapters(
     const { portsDomain } = config;
     const kept = { sandboxes, processes, files, networks, ports, sessions, snapshots, templates };
     adapters.push(...e2bAdapters({ ...kept, portsDomain, key }));
-    adapters.push(jupyterAdapter({ sessions, sandboxes, key, version }));
+    const isKeyRequired = requiresKey(config);
+    adapters.push(jupyterAdapter({ sessions, sandboxes, key, isKeyRequired, version }));
   }
   if (offered.services.includes(ExecutionService)) {
     const executions = createClient(ExecutionService, offered);

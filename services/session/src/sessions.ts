@@ -209,7 +209,7 @@ export class Sessions {
       return await this.#open(spec, language, program, sandbox);
     } catch (error) {
       if (spec.sandbox === "") await sandboxes.killSandbox({ id: sandbox.id });
-      throw error;
+      throw explained(error, language, sandbox);
     }
   }
 
@@ -344,6 +344,15 @@ const writeMs = 500;
 /** How often the end of one is tried to be written, for a database that is away for a while. */
 const endWriteMs = 5000;
 const endWritesMax = 720;
+
+/** A sandbox that was made for a language has the tools of that one, and of others what is with the system's. */
+function explained(error: unknown, { name }: Language, { language }: Sandbox): unknown {
+  const isOther = language !== "" && language !== name;
+  const isUnstarted = error instanceof SylaError && error.code === "interpreter_not_started";
+  if (!isOther || !isUnstarted) return error;
+  const why = `The sandbox was made for ${language}: one that is made for no language has the tools of all.`;
+  return new SylaError("interpreter_not_started", `${error.message} ${why}`);
+}
 
 function noKernel(name: string): SylaError {
   const detail = `is not one of ${kernelLanguages.join(", ")}`;

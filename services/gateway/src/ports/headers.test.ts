@@ -70,6 +70,39 @@ test("requestHead() says where the request came from, and lets nobody say it bef
   ]);
 });
 
+test("requestHead() gives a server's own page the origin that it has for itself, and to no other page", () => {
+  const [own, inside] = [`http://8000-${id}.localhost:8080`, "http://localhost:8000"];
+  const told = (
+    target: Target,
+    origin: string,
+    more: readonly (readonly [string, string])[] = [],
+  ) => {
+    const headers = [["Host", own.slice(7)], ["Origin", origin], ...more] as const;
+    const head = requestHead(requestOf(headers), target);
+    return ["Origin", "X-Forwarded-Host"].map((name) => head[head.indexOf(name) + 1]);
+  };
+  assert.deepEqual(told(byHost, own), [inside, "localhost:8000"]);
+  assert.deepEqual(told(byHost, own.toUpperCase()), [inside, "localhost:8000"]);
+  const secure = [["X-Forwarded-Proto", "https"]] as const;
+  const secured = told(byHost, own.replace("http", "https"), secure);
+  assert.deepEqual(secured, ["https://localhost:8000", "localhost:8000"]);
+  for (const other of ["https://a.test", "null", own.replace("8000", "80"), `${own}0`]) {
+    assert.deepEqual(told(byHost, other), [other, own.slice(7)]);
+  }
+  // What is at that port of the reader's own machine is another.
+  assert.deepEqual(told(byHost, inside), ["null", own.slice(7)]);
+  assert.equal(told(byHost, inside, secure)[0], "null");
+  for (const target of [byPath, byHeader, byE2b]) assert.equal(told(target, own)[0], own);
+  const referer = requestHead(
+    requestOf([
+      ["Host", own.slice(7)],
+      ["Referer", `${own}/A?b`],
+    ]),
+    byHost,
+  );
+  assert.equal(referer[referer.indexOf("Referer") + 1], `${inside}/A?b`);
+});
+
 test("requestHead() tells the end of a body in one way", () => {
   const end = (headers: readonly (readonly [string, string])[], method: string) =>
     requestHead(requestOf(headers, { method }), byPath)
@@ -168,5 +201,10 @@ test("within() keeps a redirect below the prefix when it leads to the server its
     assert.equal(to(elsewhere), elsewhere);
   }
   assert.equal(to("http://localhost:9000/"), "http://localhost:9000/");
-  assert.equal(within(byHost, "/a"), "/a");
+  for (const same of ["/a", "a", "//a.test/", "http://localhost:9000/"]) {
+    assert.equal(within(byHost, same), same);
+  }
+  assert.equal(within(byHost, "http://localhost:8000/a?b#c"), "/a?b#c");
+  assert.equal(within(byHost, "http://localhost:8000//a.test/b"), "/a.test/b");
+  assert.equal(within(byHeader, "http://localhost:8000/a"), "http://localhost:8000/a");
 });

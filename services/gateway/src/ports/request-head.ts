@@ -36,24 +36,61 @@ export function upgradeHead(request: IncomingMessage, target: Target): string[] 
 
 function passedOn(request: IncomingMessage, target: Target): Header[] {
   const { headers, socket } = request;
-  const kept = endToEnd(request.rawHeaders).filter(([name, value]) => {
+  const names = namesOf(request, target);
+  const passed = endToEnd(request.rawHeaders).filter(([name, value]) => {
     const lower = name.toLowerCase();
     if (written.has(lower) || ours.test(lower) || keyShape.test(value.trim())) return false;
     return target.way !== "e2b" || lower !== e2bToken;
   });
+  const kept = passed.map(([name, value]): Header => [name, asNamed(name, value, names)]);
+  const fromItself = names !== undefined && headers.origin?.toLowerCase() === names.outside;
   const cookies = cookiesFor(target, headers.cookie ?? "");
   const before = headers["x-forwarded-for"];
   const peer = socket.remoteAddress ?? "";
   return [
     // What servers that look at their name take for their own.
-    ["Host", `localhost:${target.port}`],
+    ["Host", hostOf(target)],
     ...kept,
     ...(cookies === "" ? [] : [["Cookie", cookies] as const]),
     ["X-Forwarded-For", before === undefined ? peer : `${String(before)}, ${peer}`],
-    ["X-Forwarded-Host", headers.host ?? ""],
+    // Who compares it with the page's origin finds both named alike.
+    ["X-Forwarded-Host", fromItself ? hostOf(target) : (headers.host ?? "")],
     ["X-Forwarded-Proto", isSecure(request) ? "https" : "http"],
     ...(target.prefix === "" ? [] : [["X-Forwarded-Prefix", target.prefix] as const]),
   ];
+}
+
+function hostOf({ port }: Target): string {
+  return `localhost:${port}`;
+}
+
+interface Names {
+  /** The origin that the server has for its visitor. */
+  readonly outside: string;
+  /** The one that it takes for its own, by its `Host`. */
+  readonly inside: string;
+}
+
+function namesOf(request: IncomingMessage, target: Target): Names | undefined {
+  if (target.way !== "host") return undefined;
+  const scheme = isSecure(request) ? "https" : "http";
+  const { host = "" } = request.headers;
+  return { outside: `${scheme}://${host.toLowerCase()}`, inside: `${scheme}://${hostOf(target)}` };
+}
+
+/**
+ * Where a page comes from, as the server is to see it: many let in only whose origin is their own `Host`, above all to
+ * WebSockets. So the server's own pages come from where it thinks it is; and a page that really is there, at that port
+ * of its reader's machine, is nobody's.
+ */
+function asNamed(name: string, value: string, names: Names | undefined): string {
+  if (names === undefined || !/^(?:origin|referer)$/i.test(name)) return value;
+  const isAt = (origin: string, text: string) => text === origin || text.startsWith(`${origin}/`);
+  const lower = value.toLowerCase();
+  if (isAt(names.outside, lower)) return names.inside + value.slice(names.outside.length);
+  const bare = (text: string) => text.replace(/^https?:\/\//, "");
+  if (!isAt(bare(names.inside), bare(lower))) return value;
+  return /^origin$/i.test(name) ? "null" : "about:blank";
 }
 
 /** Whether a proxy in front says that it was reached by TLS. Who lies about that lies about its own connection. */

@@ -6,6 +6,7 @@
 //   - headers that reach further than their own answer are dropped, on the other ways too where the host is shared;
 //   - cookies have names and a path of their own (cookies.ts), and no service worker's script is answered (front.ts).
 import type { IncomingMessage } from "node:http";
+import { onOrigin } from "./admission.ts";
 import { setCookieFor } from "./cookies.ts";
 import { endToEnd, type Header } from "./headers.ts";
 import type { Target } from "./target.ts";
@@ -58,6 +59,7 @@ function change(name: string, value: string, { request, target }: Exchange): str
   // On an origin of its own it may say what it likes, but for what also holds for the origins beside and below it.
   if (target.way === "host") {
     if (name === "strict-transport-security" || name === "alt-svc") return undefined;
+    if (name === "location" || name === "content-location") return within(target, value);
     return name === "set-cookie" ? setCookieFor(target, value) : value;
   }
   if (farReaching.has(name)) return undefined;
@@ -71,15 +73,15 @@ function change(name: string, value: string, { request, target }: Exchange): str
 }
 
 /**
- * Where a redirect leads, for who came by a path: a path of the server's is below the prefix, and so is an address by
- * which it calls itself. What leads elsewhere stays, and so does what is relative or has the prefix already.
+ * Where a redirect leads: a path of the server's is below the prefix, where there is one, and so is an address by which
+ * the server calls itself. What leads elsewhere stays, and so does what is relative or has the prefix already.
  */
-export function within({ prefix, port }: Pick<Target, "prefix" | "port">, value: string): string {
-  if (prefix === "") return value;
-  if (/^\/(?![/\\])/.test(value)) {
+export function within({ prefix, port, way }: Target, value: string): string {
+  if (way !== "path" && way !== "host") return value;
+  if (prefix !== "" && /^\/(?![/\\])/.test(value)) {
     return value === prefix || value.startsWith(`${prefix}/`) ? value : prefix + value;
   }
   const url = /^https?:\/\//i.test(value) ? URL.parse(value) : null;
   const isOwn = url !== null && ownNames.has(url.hostname) && url.port === String(port);
-  return isOwn ? `${prefix}${url.pathname}${url.search}${url.hash}` : value;
+  return isOwn ? prefix + onOrigin(`${url.pathname}${url.search}${url.hash}`) : value;
 }

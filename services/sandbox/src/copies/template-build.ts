@@ -6,7 +6,10 @@
 // template's sandboxes get.
 import { posix } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { NetworkPolicy_Mode as NetworkMode } from "@syla/contract/syla/sandbox/v1/network";
+import {
+  NetworkEvent_Type as Type,
+  NetworkPolicy_Mode as NetworkMode,
+} from "@syla/contract/syla/sandbox/v1/network";
 import { ProcessSpecSchema } from "@syla/contract/syla/sandbox/v1/process";
 import type { TemplateSpec } from "@syla/contract/syla/sandbox/v1/template";
 import { CallContext } from "@syla/kit/call";
@@ -25,6 +28,9 @@ interface Step {
   readonly command: string;
   readonly args: readonly string[];
 }
+
+/** Of the hosts that a step did not reach, how many an error names. */
+const toldMax = 5;
 
 /** What package managers would leave lying about goes where no copy is made of it. */
 const buildEnvironment: Readonly<Record<string, string>> = {
@@ -117,6 +123,7 @@ async function runStep(
   const spec = create(ProcessSpecSchema, {
     ...{ command, args: [...args], directory: WORK_DIRECTORY, env: { ...buildEnvironment } },
   });
+  const before = sandbox.network.events(0).events.at(-1)?.number ?? 0;
   const process = await sandbox.start(spec);
   for await (const { event } of process.watch(0, new CallContext())) {
     if (event.case !== "stdout" && event.case !== "stderr") continue;
@@ -125,7 +132,20 @@ async function runStep(
   const { exitCode, signal } = process.message;
   if (exitCode === 0) return;
   const how = signal === undefined ? `code ${exitCode}` : signal;
-  throw failed(`The step "${text.slice(0, 200)}" ended with ${how}.`);
+  const said = `The step "${text.slice(0, 200)}" ended with ${how}.`;
+  throw failed([said, ...notReached(sandbox, before)].join(" "));
+}
+
+/** What a step asked for in vain: package managers say that something is forbidden, and not what or why. */
+function notReached(sandbox: Sandbox, after: number): string[] {
+  const failures = sandbox.network
+    .events(after)
+    .events.filter(({ type }) => type === Type.REFUSED || type === Type.FAILED);
+  const texts = failures.map(({ host, port, reason }) => `${host}:${port} (${reason})`);
+  const distinct = [...new Set(texts)];
+  if (distinct.length === 0) return [];
+  const more = distinct.length > toldMax ? ` and ${distinct.length - toldMax} more` : "";
+  return [`It did not reach ${distinct.slice(0, toldMax).join(", ")}${more}.`];
 }
 
 function failed(message: string): SylaError {

@@ -28,6 +28,8 @@ let count = 0;
 let wordMax = 16 * 1024 ** 2;
 let answered; // takes the answer to what was asked
 let displays = 0;
+/** What `display` has answered: whoever does not keep one has seen enough. */
+const handles = new WeakSet();
 const write = fs.writeSync;
 const realExit = process.exit.bind(process);
 
@@ -105,7 +107,12 @@ function display(
   } else {
     say({ ...word, forms: { "text/plain": plain(value) } });
   }
-  return { id, update: (next, options) => void display(next, { ...options, id, update: true }) };
+  const handle = {
+    id,
+    update: (next, options) => void display(next, { ...options, id, update: true }),
+  };
+  handles.add(handle);
+  return handle;
 }
 
 // ---- cells ----
@@ -222,6 +229,7 @@ async function express(name, source, number) {
 
 async function showValue(value, counted) {
   if (counted) globalThis._ = value;
+  if (handles.has(value)) return;
   if (isForms(value)) {
     const entries = Object.entries(value).map(([mime, data]) => [mime, formOf(mime, data)]);
     say({

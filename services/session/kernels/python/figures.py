@@ -5,6 +5,8 @@ def after_pyplot(pyplot):
     pyplot.show = lambda *_, **__: show_figures()
     finishers.append(show_figures)
     formatters.append((is_figure, forms_of_figure))
+    if "chart" in wanted_forms():
+        part("charts").remember_boxes(pyplot.Axes)
 
 
 def is_figure(value):

@@ -32,10 +32,10 @@ class Shim:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name not in ("IPython", "IPython.display"):
+        if name.partition(".")[0] != "IPython" or name not in part("shim").MODULES:
             return None
         machinery = sys.modules["_frozen_importlib"]
-        return machinery.ModuleSpec(name, part("shim").Loader, is_package=name == "IPython")
+        return machinery.ModuleSpec(name, part("shim").Loader, is_package=name in ("IPython", "IPython.core"))
 
 
 def after_linecache(module):

@@ -83,7 +83,15 @@ def forms_of(value):
             pass
     if "text/plain" not in forms:
         forms["text/plain"] = plain(value)
+    wanted = wanted_forms()
+    if wanted:
+        part("structure").add_forms(value, wanted, forms)
     return forms, metadata
+
+
+def wanted_forms():
+    """Those for programs, which cost time and room, and which nobody looks at."""
+    return os.environ.get("SYLA_FORMS", "").replace(",", " ").split()
 
 
 formatters = []  # pairs of functions: whether a value is known, and its forms

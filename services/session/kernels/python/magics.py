@@ -53,10 +53,37 @@ class UsageError(Exception):
     """There is no such magic here."""
 
 
+class Events:
+    """What libraries want called at the end of each cell. Of what IPython has there, those that need no more than
+    that; matplotlib asks for one of them."""
+
+    names = ("post_execute", "post_run_cell")
+
+    def __init__(self):
+        self.known = []
+        finishers.append(self.finish)
+
+    def register(self, event, function):
+        if event not in self.names:
+            raise UsageError("There is no event %s here." % event)
+        if function not in self.known:
+            self.known.append(function)
+
+    def unregister(self, event, function):
+        self.known.remove(function)
+
+    def finish(self):
+        for function in self.known:
+            function()
+
+
 class Shell:
     """A few things of what IPython's shell has."""
 
     user_ns = namespace
+
+    def __init__(self):
+        self.events = Events()
 
     def system(self, command):
         flush()
@@ -130,6 +157,9 @@ class Shell:
 
     def line_who(self, _):
         print("\t".join(name for name in namespace if not name.startswith("_")))
+
+    def line_who_ls(self, _):
+        return sorted(name for name in namespace if not name.startswith("_"))
 
     def line_time(self, argument):
         return self.timed(argument)

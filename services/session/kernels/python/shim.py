@@ -1,5 +1,14 @@
 """What programs use of IPython, where there is none: its display functions and the classes that say a form."""
 
+MODULES = (
+    "IPython",
+    "IPython.display",
+    "IPython.core",
+    "IPython.core.display",
+    "IPython.core.getipython",
+    "IPython.core.pylabtools",  # matplotlib asks it for windows, as soon as somebody has imported IPython
+)
+
 
 class Form:
     """Content in one form, given as text, bytes, or by a file's or a page's name."""
@@ -65,6 +74,7 @@ class IFrame:
 def made(module):
     """Gives a module of the shim what it has."""
     module.get_ipython = builtins.get_ipython
+    module.backend2gui = {}
     module.version_info, module.__version__ = (8, 0, 0, ""), "8.0.0"
     module.display, module.clear_output, module.DisplayHandle = display, clear_output, DisplayHandle
     kinds = {

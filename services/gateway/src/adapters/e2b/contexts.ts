@@ -11,6 +11,7 @@ import type { Client } from "@syla/kit/client";
 import { SylaError } from "@syla/kit/error";
 import { Refusal } from "./errors.ts";
 import { absolute, home, inside } from "./home.ts";
+import { formsForPrograms } from "./results.ts";
 
 type Sessions = Client<typeof SessionService>;
 
@@ -157,8 +158,8 @@ function sessionSpec(sandbox: string, { language, cwd }: ContextSpec) {
   const folder = cwd === "" ? home : absolute(cwd);
   return {
     ...{ sandbox, language, directory: inside(folder), metadata: { [folderKey]: folder } },
-    // As every command of E2B's user has them.
-    env: { PWD: folder, E2B_SANDBOX_ID: sandbox },
+    // As every command of E2B's user has them; the last is for the interpreter.
+    env: { PWD: folder, E2B_SANDBOX_ID: sandbox, SYLA_FORMS: formsForPrograms },
     idleTimeout: durationFromMs(idleMs),
   };
 }

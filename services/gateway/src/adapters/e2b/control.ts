@@ -49,11 +49,9 @@ const lifetimeSecondsDefault = 300;
 /** Of a fork, as E2B has it. */
 const forkSecondsDefault = 15;
 const daySeconds = 86_400;
-/** With the language in which they are made to run code. */
-const templates: ReadonlyMap<string, string> = new Map([
-  [TEMPLATE, ""],
-  ["code-interpreter-v1", "python"],
-]);
+/** In its sandboxes there is a context before code comes. They are of no one language, since each may have contexts. */
+const interpreter = "code-interpreter-v1";
+const templates: ReadonlySet<string> = new Set([TEMPLATE, interpreter]);
 const noContent: WholeReply = { kind: "whole", status: 204, contentType: "", text: "" };
 
 /** The adapter of the control plane. */
@@ -159,7 +157,6 @@ async function createSandbox(
   const fields = new Fields(await request.json());
   const template = untagged(fields.text("templateID"));
   if (template === "") throw new Refusal("invalid_argument", "templateID is missing");
-  const language = templates.get(template) ?? "";
   const refused = unsupported(fields);
   if (refused !== undefined) return errorReply(400, refused);
   const lifetime = durationFromMs(secondsOf(fields, lifetimeSecondsDefault) * 1000);
@@ -167,7 +164,6 @@ async function createSandbox(
   const network = networkOf(fields);
   const metadata = fields.map("metadata");
   const spec = {
-    language,
     lifetime,
     env,
     metadata,
@@ -184,7 +180,7 @@ async function createSandbox(
     const everyPort = { sandbox: sandbox.id, port: 0, access: PortAccess.PUBLIC };
     await ports.exposePort(everyPort, { parent: request.context });
   }
-  if (language !== "") contexts.prepare(sandbox.id);
+  if (template === interpreter) contexts.prepare(sandbox.id);
   return jsonReply(201, created(sandbox, accessOf(options, request, sandbox.id)));
 }
 

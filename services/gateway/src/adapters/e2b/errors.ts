@@ -4,6 +4,7 @@
 import { type ErrorCode, SylaError, toSylaError } from "@syla/kit/error";
 import { type Status, statuses } from "@syla/kit/error-status";
 import { jsonReply, type WholeReply } from "../../adapters.ts";
+import { told } from "./home.ts";
 
 /** A refusal with a status that no error of the catalogue has, or in E2B's own words. */
 export class Refusal extends Error {
@@ -46,7 +47,7 @@ export function closedPortReply(sandboxId: string, port: number): WholeReply {
 /** The sentence of an error; of a request that breaks rules, which ones. */
 export function sentence(error: SylaError): string {
   const details = error.violations.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`);
-  return details.length > 0 ? details.join("; ") : error.message;
+  return told(details.length > 0 ? details.join("; ") : error.message);
 }
 
 /** An error of the control plane. */

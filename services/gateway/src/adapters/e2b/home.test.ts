@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { absolute, home, inside, outside } from "./home.ts";
+import { absolute, home, inside, outside, told } from "./home.ts";
 
 test("absolute() begins at home and leaves nothing to resolve", () => {
   const cases = [
@@ -23,4 +23,14 @@ test("inside() and outside() are each other's reverse for who asks below home, a
   assert.equal(outside("/work", "/home/user"), "/home/user");
   assert.equal(outside("/work/a", "/work"), "/work/a");
   assert.equal(outside("/workshop", "/home/user/x"), "/workshop");
+});
+
+test("told() names home as E2B's users do, and nothing that only looks like it", () => {
+  assert.equal(
+    told("Cannot use /work/a.txt: it is no folder."),
+    "Cannot use /home/user/a.txt: it is no folder.",
+  );
+  assert.equal(told("'/work' and (/work)."), "'/home/user' and (/home/user).");
+  for (const other of ["/workshop", "/tmp/work/a", "/work-1", "./work"])
+    assert.equal(told(other), other);
 });

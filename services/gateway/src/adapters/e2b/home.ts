@@ -22,6 +22,11 @@ export function outside(found: string, asked: string): string {
   return isBelow(asked, home) && isBelow(found, work) ? home + found.slice(work.length) : found;
 }
 
+/** A sentence that names paths, by E2B's names; who asked by the other one knows both. */
+export function told(message: string): string {
+  return message.replaceAll(/(?<![\w./-])\/work(?![\w-])/g, home);
+}
+
 function isBelow(path: string, folder: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);
 }

@@ -12,9 +12,15 @@ const names: ReadonlyMap<string, string> = new Map([
   ["text/latex", "latex"],
   ["application/json", "json"],
   ["application/javascript", "javascript"],
+  ["application/vnd.syla.table+json", "data"],
+  ["application/vnd.syla.chart+json", "chart"],
+  // What code gives under E2B's own names is taken before what is found in its value.
   ["e2b/data", "data"],
   ["e2b/chart", "chart"],
 ]);
+
+/** The forms that an interpreter makes for programs when its variable `SYLA_FORMS` has these names. */
+export const formsForPrograms = "json,table,chart";
 
 /** Those that are objects, and not the text of one. */
 const structured: ReadonlySet<string> = new Set(["application/json", "e2b/data", "e2b/chart"]);

@@ -18,3 +18,16 @@ export function checkToken(key: LocalKey, request: IncomingMessage): void {
     throw new SylaError("token_refused", "Forbidden: the token is missing or wrong.");
   }
 }
+
+/**
+ * The same of a handshake; one that brings no token passes where the gateway's own calls need no key either. nbclient
+ * and papermill bring theirs to every request but this one, and have no setting to change that.
+ */
+export function checkHandshake(
+  key: LocalKey,
+  request: IncomingMessage,
+  { isKeyRequired }: { readonly isKeyRequired: boolean },
+): void {
+  const bringsNone = request.headers.authorization === undefined && !queryOf(request).has("token");
+  if (isKeyRequired || !bringsNone) checkToken(key, request);
+}

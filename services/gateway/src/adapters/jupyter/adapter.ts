@@ -13,7 +13,7 @@ import {
   queryOf,
   type WholeReply,
 } from "../../adapters.ts";
-import { checkToken } from "./access.ts";
+import { checkHandshake, checkToken } from "./access.ts";
 import { serveChannel } from "./channel.ts";
 import { errorReply, explain } from "./errors.ts";
 import {
@@ -37,6 +37,8 @@ export interface JupyterOptions {
   readonly sandboxes: Client<typeof SandboxService>;
   /** What clients bring as their token. */
   readonly key: LocalKey;
+  /** Whether the gateway's own calls need the key. */
+  readonly isKeyRequired: boolean;
   /** Syla's version. */
   readonly version: string;
 }
@@ -48,7 +50,8 @@ const channelsShape = /^\/jupyter\/api\/kernels\/([0-9a-f-]{36})\/channels\/?$/;
 const noContent: WholeReply = { kind: "whole", status: 204, contentType: "", text: "" };
 
 /** Makes the adapter. */
-export function jupyterAdapter({ sessions, sandboxes, key, version }: JupyterOptions): Adapter {
+export function jupyterAdapter(options: JupyterOptions): Adapter {
+  const { sessions, sandboxes, key, version } = options;
   const links = new KernelLinks();
   const kernels: KernelOptions = { sessions, links };
   const route = (httpVerb: AdapterRoute["httpVerb"], path: string, handle: Handle) => ({
@@ -72,7 +75,7 @@ export function jupyterAdapter({ sessions, sandboxes, key, version }: JupyterOpt
     ],
     explain,
     admitSocket: (request) => {
-      checkToken(key, request);
+      checkHandshake(key, request, options);
       links.assertRoom(kernelIn(request.url ?? ""), clientIn(request));
     },
     socketProtocols: [packedProtocol],

@@ -82,7 +82,7 @@ test("executeReply() is ok, aborted, or the error", () => {
   assert.deepEqual(reply(Status.OK), {
     ...{ status: "ok", execution_count: 2, payload: [], user_expressions: {} },
   });
-  assert.deepEqual(reply(Status.SKIPPED), { status: "aborted", execution_count: 2 });
+  assert.deepEqual(reply(Status.SKIPPED), { status: "aborted", execution_count: 0 });
   const error = { name: "E", message: "m", traceback: ["a", "b"] };
   assert.deepEqual(reply(Status.ERROR, { error }), {
     ...{ status: "error", execution_count: 2, ename: "E", evalue: "m", traceback: ["a", "b"] },

@@ -72,7 +72,8 @@ export function executeReply(
       return { status: "ok", execution_count: count, payload: [], user_expressions };
     }
     case CellStatus.SKIPPED:
-      return { status: "aborted", execution_count: count };
+      // JupyterLab would write the last count beside the cell, as if it had run; 0 is none to it.
+      return { status: "aborted", execution_count: 0 };
     default: {
       const { error } = cell;
       const interrupted = { name: "KeyboardInterrupt", message: "", traceback: [] };
