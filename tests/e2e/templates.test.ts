@@ -1,6 +1,6 @@
 // Templates: built once, from files, packages and commands, and what sandboxes then begin with.
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { refusal } from "../api.ts";
@@ -231,6 +231,13 @@ test("what is unpacked of a template goes with the last who names or uses it, al
     assert.deepEqual(trees(), kept);
     const { id } = await makeSandbox(second, { template: "two" });
     assert.equal((await shell(second, id, "cat file")).stdout, "two\n");
+    // One that cannot be begun with is no reason to refuse a sandbox, which then unpacks.
+    for (const name of kept) renameSync(join(data, "trees", name), join(data, "moved"));
+    const { id: unpacked } = await makeSandbox(second, { template: "two" });
+    for (const name of kept) renameSync(join(data, "moved"), join(data, "trees", name));
+    const other = await shell(second, unpacked, "cat file; grep -c overlay /proc/self/mountinfo");
+    assert.equal(other.stdout, "two\n0\n");
+    await killSandbox(second, unpacked);
     await remove(second, `${templatesPath}/two`);
     assert.deepEqual(trees(), kept);
     await killSandbox(second, id);

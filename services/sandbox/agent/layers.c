@@ -21,10 +21,11 @@
  */
 #include "agent.h"
 #include "layers.h"
+#include "mounts.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/mount.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,26 +42,22 @@
    copied up at the first write. */
 enum { OWN_INODES = 16 };
 
-#ifndef MOVE_MOUNT_F_EMPTY_PATH
-#define MOVE_MOUNT_F_EMPTY_PATH 0x00000004
-#endif
-
-/* Older C libraries have no functions for these. */
-static int open_tree_at(int folder, const char *path) {
-  return (int)syscall(SYS_open_tree, folder, path, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+/* A mount of what is there, nowhere yet. */
+static int clone_mount(const char *path) {
+  return (int)syscall(CALL_OPEN_TREE, AT_FDCWD, path, TREE_CLONE | O_CLOEXEC);
 }
 
-static int open_fs(const char *name) { return (int)syscall(SYS_fsopen, name, 1 /* FSOPEN_CLOEXEC */); }
+static int open_fs(const char *name) { return (int)syscall(CALL_FSOPEN, name, FS_CLOSE_ON_EXEC); }
 
 static bool set_option(int fs, const char *key, const char *value) {
-  return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) == 0;
+  return syscall(CALL_FSCONFIG, fs, CONFIG_STRING, key, value, 0) == 0;
 }
 
 /* A mount of what was configured, nowhere yet; -1 with errno. Ends the configuration. */
 static int mount_of(int fs) {
   int mounted = -1;
-  if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-    mounted = (int)syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (syscall(CALL_FSCONFIG, fs, CONFIG_CREATE, NULL, NULL, 0) == 0)
+    mounted = (int)syscall(CALL_FSMOUNT, fs, FS_CLOSE_ON_EXEC, ATTRIBUTE_NOSUID | ATTRIBUTE_NODEV);
   int error = errno;
   close(fs);
   errno = error;
@@ -68,7 +65,7 @@ static int mount_of(int fs) {
 }
 
 static bool attach(int mounted, const char *path) {
-  return syscall(SYS_move_mount, mounted, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+  return syscall(CALL_MOVE_MOUNT, mounted, "", AT_FDCWD, path, MOVE_EMPTY_PATH) == 0;
 }
 
 /* ---- what is stacked ---- */
@@ -86,12 +83,12 @@ static bool write_text(const char *path, const char *text) {
    and none to stay. */
 static int open_mapping(uint64_t from, uint64_t to) {
   char path[64], map[64];
-  struct {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-  } args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+  struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
   long pid = syscall(SYS_clone3, &args, sizeof args);
-  if (pid == 0)
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) pause();
+  }
   if (pid < 0) return -1;
   snprintf(map, sizeof map, "%llu %llu 1", (unsigned long long)from, (unsigned long long)to);
   snprintf(path, sizeof path, "/proc/%ld/uid_map", pid);
@@ -109,13 +106,13 @@ static int open_mapping(uint64_t from, uint64_t to) {
 
 /* The tree, or a folder of it, as its files belong to the jail's user. */
 static int map_tree(const char *path, const struct layers_request *q) {
-  int tree = open_tree_at(AT_FDCWD, path), mapping = tree < 0 ? -1 : open_mapping(q->tree_uid, q->host_uid);
-  struct mount_attr attributes = {
-      .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (q->writes ? 0 : MOUNT_ATTR_RDONLY),
-      .userns_fd = (uint64_t)mapping,
+  int tree = clone_mount(path), mapping = tree < 0 ? -1 : open_mapping(q->tree_uid, q->host_uid);
+  const struct mount_attributes attributes = {
+      .set = ATTRIBUTE_IDMAP | ATTRIBUTE_NOSUID | ATTRIBUTE_NODEV | (q->writes ? 0 : ATTRIBUTE_RDONLY),
+      .user_namespace = (uint64_t)mapping,
   };
   bool mapped = mapping >= 0 &&
-                syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0;
+                syscall(CALL_MOUNT_SETATTR, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0;
   int error = errno;
   if (mapping >= 0) close(mapping);
   if (!mapped && tree >= 0) close(tree);
@@ -129,9 +126,9 @@ static bool make_top(const struct layers_request *q) {
   const struct zygote_request *r = &q->request;
   snprintf(size, sizeof size, "%llu", (unsigned long long)r->disk_bytes);
   snprintf(inodes, sizeof inodes, "%llu", (unsigned long long)r->disk_inodes + OWN_INODES);
-  int fs = open_fs("tmpfs");
-  errno = EINVAL;
-  if (fs < 0 || r->disk_bytes == 0 || r->disk_inodes == 0) return false;
+  errno = EINVAL; /* a size of 0 means no limit */
+  int fs = r->disk_bytes == 0 || r->disk_inodes == 0 ? -1 : open_fs("tmpfs");
+  if (fs < 0) return false;
   if (!set_option(fs, "source", "disk") || !set_option(fs, "size", size) ||
       !set_option(fs, "nr_inodes", inodes) || !set_option(fs, "mode", "0755")) {
     close(fs);
@@ -199,10 +196,10 @@ static bool make_layers(const struct layers_request *q, int mounts[ZYGOTE_MOUNTS
     mounts[0] = map_tree(work, q);
     mounts[1] = mounts[0] < 0 ? -1 : map_tree(tmp, q);
   } else if (made) {
-    mounts[0] = open_tree_at(AT_FDCWD, "o/work");
-    mounts[1] = mounts[0] < 0 ? -1 : open_tree_at(AT_FDCWD, "o/tmp");
+    mounts[0] = clone_mount("o/work");
+    mounts[1] = mounts[0] < 0 ? -1 : clone_mount("o/tmp");
   }
-  if (mounts[1] >= 0) mounts[2] = open_tree_at(AT_FDCWD, "d/shm");
+  if (mounts[1] >= 0) mounts[2] = clone_mount("d/shm");
   unstage();
   if (mounts[2] >= 0) return true;
   int error = errno;

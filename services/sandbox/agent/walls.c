@@ -15,6 +15,7 @@
  *      come before 1 to 4, so the filter would have to allow mount and unshare to everybody.
  */
 #include "agent.h"
+#include "mounts.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -125,7 +126,7 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes) {
 void take_disk(const int mounts[3]) {
   static const char *const places[] = {"/work", "/tmp", "/dev/shm"};
   for (int i = 0; i < 3; i++)
-    if (syscall(SYS_move_mount, mounts[i], "", AT_FDCWD, places[i], 4 /* MOVE_MOUNT_F_EMPTY_PATH */) != 0)
+    if (syscall(CALL_MOVE_MOUNT, mounts[i], "", AT_FDCWD, places[i], MOVE_EMPTY_PATH) != 0)
       fail("disk", places[i]);
 }
 

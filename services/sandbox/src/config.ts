@@ -215,7 +215,7 @@ export const sandboxSettings = defineSettings({
     min: 0,
     default: 8 * gibibyte,
     description:
-      "How much snapshots and templates may take in the data folder together; one more is refused with `snapshots_full`.",
+      "How much snapshots and templates may take in the data folder together, with the files of templates that their sandboxes share; one more is refused with `snapshots_full`.",
   },
   snapshotBytesEach: {
     key: "sandbox.snapshot_bytes_each",
