@@ -84,6 +84,20 @@ const waiting = {
     shown: 'other.rb["a b"]trueyes',
     burn: "loop {}",
   },
+  r: {
+    bend: "assign('poison', 1, baseenv()[['.GlobalEnv']]); Sys.setenv(POISON = 1); options(digits = 3); setwd('/tmp'); cat(1)",
+    straight: "exists('poison'); Sys.getenv('POISON'); getOption('digits'); getwd()",
+    unbent: '[1] FALSE\n[1] ""\n[1] 7\n[1] "/work"\n',
+    draw: "cat(sample(.Machine$integer.max, 1), runif(1), basename(tempdir()), format(as.numeric(Sys.time()), digits = 20))",
+    other: {
+      name: "other.r",
+      content:
+        "cat(commandArgs(TRUE), getOption('defaultPackages'), Sys.getenv('GIVEN'), sep = ',')",
+    },
+    variables: { R_DEFAULT_PACKAGES: "stats" },
+    shown: "a b,stats,yes",
+    burn: "repeat 1",
+  },
   php: {
     bend: '<?php putenv("POISON=1"); ini_set("precision", "3"); $poison = 1; echo 1;',
     straight: '<?php var_dump(getenv("POISON"), isset($poison), ini_get("precision"));',

@@ -12,7 +12,8 @@
  * of its 37 ms. It gets a file of one byte, which it looks at and puts back, and is held when it looks
  * for the end of the first line in that: the byte then becomes the program's first, and the file the
  * program's. From 3.4 on Ruby reads the whole program before RubyGems. It is held as it opens it,
- * which gains 7 ms; its length would have to be known for more.
+ * which gains 7 ms; its length would have to be known for more. R opens it first as well, and reads it
+ * when all else is done, by stdio: it gets a stream that waits at its first read.
  *
  * What a start sees of its program other than by that file is noted: variables that it asks for, and
  * files beside the program that it looks for and does not find. For a program that brings one of
@@ -49,14 +50,19 @@
 enum { GATE_FD = 3, WORDS_FD = 4, ABOVE_ALL_OTHERS = 512 };
 enum { ARGUMENTS_MAX = 63, SHEBANG_BYTES_MAX = 65536 };
 
+#define FILE_OPTION "--file="
+
 extern char **environ;
 
 static bool passed; /* or never held */
 static int gate = -1, words = -1;
 static int placeholder = -1; /* what Ruby reads its program from before that is there */
 static char *first_byte;     /* where it has put what it read from it */
+static int late = -1;        /* what R reads its program from, which is that file after the gate */
+static char **start;         /* the environment at the start; R adds to it */
 static char command[4096], *arguments[ARGUMENTS_MAX + 1];
 static const char *program; /* the file's name as the interpreter was given it */
+static bool reads_at_last;  /* R does, of one of whose options it is the value */
 static char folder[4096];
 static size_t folder_length;
 static char *area; /* the environment as the kernel shows it */
@@ -100,6 +106,10 @@ static bool read_command(void) {
     arguments[count++] = at;
   }
   if (count > 0) program = arguments[count - 1];
+  if (count > 0 && strncmp(program, FILE_OPTION, strlen(FILE_OPTION)) == 0) {
+    program += strlen(FILE_OPTION);
+    reads_at_last = true;
+  }
   return count > 1 && length < (ssize_t)sizeof command - 1;
 }
 
@@ -118,6 +128,11 @@ static __attribute__((constructor)) void hold(void) {
   for (char **one = environ; *one != NULL && *one == area + area_bytes; one++)
     area_bytes += strlen(*one) + 1;
   unsetenv("LD_PRELOAD");
+  size_t count = 0;
+  while (environ[count] != NULL) count++;
+  start = calloc(count + 1, sizeof *start);
+  if (start == NULL) _exit(1);
+  memcpy(start, environ, count * sizeof *start);
 }
 
 /* ---- the gate ---- */
@@ -140,6 +155,7 @@ static char **take_words(void) {
   *end = 0;
   size_t count = 0;
   for (char *at = text; at < end; at += strlen(at) + 1) count++;
+  for (char **one = environ; *one != NULL; one++) count++; /* room for what was set since the start */
   char **list = calloc(count + 1, sizeof *list);
   if (list == NULL) _exit(1);
   size_t skipped = 1 + strtoul(text, NULL, 10), index = 0, used = 0;
@@ -151,7 +167,7 @@ static char **take_words(void) {
 static bool would_start_alike(char **environment) {
   if (variables.incomplete || files.incomplete) return false;
   for (const char *name = variables.bytes; *name != 0; name += strlen(name) + 1) {
-    const char *was = value_in(environ, name), *is = value_in(environment, name);
+    const char *was = value_in(start, name), *is = value_in(environment, name);
     if ((was == NULL) != (is == NULL) || (was != NULL && strcmp(was, is) != 0)) return false;
   }
   for (const char *name = files.bytes; *name != 0; name += strlen(name) + 1)
@@ -180,9 +196,39 @@ static _Noreturn void execute_anew(char **environment) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  const char *temporary = value_in(environ, "R_SESSION_TMPDIR"); /* which R makes as it starts */
+  if (temporary != NULL) rmdir(temporary);
   syscall(SYS_close_range, 3u, ~0u, 0u);
   execve(arguments[0], arguments, environment);
   _exit(127);
+}
+
+static bool is_among(char **list, const char *entry) {
+  for (; *list != NULL; list++)
+    if (strcmp(*list, entry) == 0) return true;
+  return false;
+}
+
+/* What the interpreter has set since its start; it would set it in the program's environment too. */
+static char **settings(void) {
+  size_t count = 0, used = 0;
+  while (environ[count] != NULL) count++;
+  char **list = calloc(count + 1, sizeof *list);
+  if (list == NULL) _exit(1);
+  for (char **one = environ; *one != NULL; one++)
+    if (!is_among(start, *one)) list[used++] = *one;
+  return list;
+}
+
+/* Into a list that has room for them. */
+static void add_settings(char **environment, char **settings) {
+  for (; *settings != NULL; settings++) {
+    const char *end = strchr(*settings, '=');
+    size_t length = end == NULL ? 0 : (size_t)(end - *settings) + 1;
+    char **place = environment;
+    while (*place != NULL && strncmp(*place, *settings, length) != 0) place++;
+    if (length > 0) *place = *settings;
+  }
 }
 
 /* As much as there is room for of what /proc/self/environ would show. */
@@ -233,7 +279,14 @@ static void wait_at_gate(void) {
     if (file < 0 || first_byte == NULL || !begins_plainly(file)) execute_anew(environment);
     replace_placeholder(file);
   }
-  show_environment(environment);
+  if (late >= 0) {
+    int file = open(program, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || dup2(file, late) < 0) execute_anew(environment);
+    close(file);
+  }
+  char **set = settings();
+  show_environment(environment); /* over what the start's list points to */
+  add_settings(environment, set);
   environ = environment;
   errno = error;
 }
@@ -256,6 +309,21 @@ static int before_open(const char *path) {
   if (reads_late()) return placeholder = memfd_create("program", MFD_CLOEXEC);
   wait_at_gate();
   return -1;
+}
+
+static ssize_t read_late(void *cookie, char *into, size_t size) {
+  (void)cookie;
+  if (!passed) wait_at_gate();
+  return REAL(read)(late, into, size);
+}
+
+/* A stream on the program that waits before there is one, where it is to be had, else NULL. It has a
+   descriptor, as the file's would be: what the program starts has that too. */
+static FILE *before_stream(const char *path) {
+  if (passed || !reads_at_last || late >= 0 || program == NULL || !is_program(path)) return NULL;
+  late = memfd_create("program", 0);
+  const cookie_io_functions_t functions = {.read = read_late};
+  return late < 0 ? NULL : fopencookie(NULL, "r", functions);
 }
 
 static void after_lookup(const char *path, bool found) {
@@ -283,6 +351,8 @@ static void after_lookup(const char *path, bool found) {
   }
 #define DEFINE_FOPEN(name)                                            \
   EXPORTED FILE *name(const char *path, const char *mode) {           \
+    FILE *stream = before_stream(path);                               \
+    if (stream != NULL) return stream;                                \
     before_open(path);                                                \
     FILE *file = REAL(name)(path, mode);                              \
     after_lookup(path, file != NULL);                                 \

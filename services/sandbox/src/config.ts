@@ -35,7 +35,7 @@ export const sandboxSettings = defineSettings({
     type: "bool",
     default: true,
     description:
-      "Whether an interpreter is started in a jail that waits: Python's runs are forks of one, those of JavaScript, TypeScript, Ruby and PHP are given to one that is used once. Without, a program's own interpreter is started when it comes, with an address space and a hash seed that it shares with none.",
+      "Whether an interpreter is started in a jail that waits: Python's runs are forks of one, those of JavaScript, TypeScript, Ruby, PHP and R are given to one that is used once. Without, a program's own interpreter is started when it comes, with an address space and a hash seed that it shares with none.",
   },
   pythonPreload: {
     key: "sandbox.python_preload",

@@ -371,7 +371,7 @@ function requestOf(language: Language, limits: Limits, { cpus }: SandboxConfig):
  * an interpreter of its own.
  */
 const early =
-  /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|LOCPATH$|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL)/;
+  /^(PYTHON|NODE_|UV_|LD_|LC_|LANG|LOCPATH$|TZ$|MALLOC_|GLIBC_|OPENBLAS_|OMP_|MKL_|NUMEXPR_|NUMBA_|MPL|R_)/;
 
 function milliseconds(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration);

@@ -154,6 +154,62 @@ const php: Cases = {
     '<?php $pid = pcntl_fork(); if ($pid === 0) { echo "child"; exit(3); } pcntl_wait($s); var_dump($s);',
 };
 
+const r: Cases = {
+  hello: 'cat("hello\\n")',
+  "an empty file": "",
+  "a file without a line end": "x <- 1; x",
+  "values of its own accord":
+    "1:3\ninvisible(2)\nx <- 5\ndata.frame(a = 1)\nfunction(x) x # comment",
+  "a byte order mark": '\uFEFFcat("é\\n")',
+  "a #! line": "#!/usr/bin/env Rscript\ncat(1)",
+  "names of itself": "commandArgs(); sys.call(); interactive(); getOption('keep.source')",
+  "a program of many reads": `x <- 1\n${"# a comment\n".repeat(5000)}stop("end")`,
+  "a syntax error": "cat(1)\nx <- (\n",
+  "a syntax error in the middle": "cat(1)\na b\ncat(2)",
+  "an error with calls": "f <- function(x) g(x)\ng <- function(x) stop('oops')\nf(1)",
+  "a warning": "warning('careful'); as.integer('x')\ncat(2)",
+  "quit with a code": "reg.finalizer(globalenv(), function(e) cat('bye'), TRUE)\nquit(status = 3)",
+  "a signal": "tools::pskill(Sys.getpid(), 15)\nSys.sleep(5)",
+  "an interrupt": "tools::pskill(Sys.getpid(), 2)\nSys.sleep(5)",
+  "what is loaded":
+    "search(); loadedNamespaces(); ls(all.names = TRUE); .libPaths(); options()$defaultPackages",
+  settings:
+    "str(options()[c('digits', 'warn', 'repos', 'width', 'encoding', 'device')]); Sys.getlocale()",
+  input: {
+    files: "con <- file('stdin', 'r'); readLines(con, 1); readLines(con)",
+    stdin: "one\ntwo\nthree",
+  },
+  "input from its own text":
+    "x <- scan()\n1 2\n3\n\nsum(x)\nreadLines(stdin(), 1)\nnot code\ncat('on')",
+  "no input": "readLines('stdin'); Sys.readlink('/proc/self/fd/0')",
+  environment: {
+    files:
+      "x <- Sys.getenv(); x <- x[names(x) != 'R_SESSION_TMPDIR']; for (n in names(x)) cat(n, x[[n]], '\\n')",
+    env: { GIVEN: "=a=\n", PATH: "/usr/bin:/bin", EDITOR: "mine" },
+  },
+  "a variable for R": {
+    files: ".libPaths(); getOption('defaultPackages')",
+    env: { R_DEFAULT_PACKAGES: "stats", R_LIBS: "/tmp" },
+  },
+  "what the kernel shows": [
+    'text <- function(f) gsub("\\\\|+$", "", rawToChar(`[<-`(b <- readBin(f, "raw", 1e5), b == 0, as.raw(124))))',
+    'text("/proc/self/environ"); text("/proc/self/cmdline")',
+    "Sys.readlink(file.path('/proc/self/fd', c(0, 3:5))); Sys.readlink('/proc/self/exe'); Sys.umask()",
+    "length(list.files('/proc/self/fd')); getwd(); nchar(tempdir()); dir.exists(tempdir())",
+  ].join("\n"),
+  "another program": "system('ls /proc/self/fd | head -4; env | grep -v TMPDIR | sort')",
+  "a fork": "x <- parallel::mclapply(1:2, function(n) { cat(n); n * 2 }, mc.cores = 1); x",
+  "a plot": "png('a.png', type = 'cairo'); plot(1); dev.off(); list.files(all.files = TRUE)",
+  "random numbers of a seed": "set.seed(1); runif(3); sample(10)",
+  "files beside it": {
+    files: { "main.r": "source('b.r'); x", "b.r": "x <- 1; print(sys.nframe())" },
+  },
+  "a profile of its own": { files: { "main.r": "cat(mine)", ".Rprofile": "mine <- 1" } },
+  "an environment of its own": {
+    files: { "main.r": "cat(Sys.getenv('MINE'))", ".Renviron": "MINE=yes" },
+  },
+};
+
 const found = (name: string, context: TestContext): Language | undefined => {
   try {
     return findLanguage(jails().languages, name);
@@ -170,7 +226,7 @@ const programOf = ({ defaultFile }: Language, given: Case): string | Program => 
   return { ...more, files: typeof files === "string" ? { [defaultFile]: files } : files };
 };
 
-for (const [name, cases] of Object.entries({ ruby, php })) {
+for (const [name, cases] of Object.entries({ ruby, php, r })) {
   describe(`${name} that waited shows a program what one that is executed does`, () => {
     for (const [what, program] of Object.entries(cases)) {
       it(what, async (context) => {
@@ -187,6 +243,7 @@ for (const [name, cases] of Object.entries({ ruby, php })) {
 const library = '"/proc/self/maps"';
 const probes: Readonly<Record<string, string>> = {
   ruby: `print File.read(${library}).include?("gate.so"), " ", Random.rand(2**64), " ", "".hash`,
+  r: `cat(any(grepl("gate.so", readLines(${library}))), sample(2^31 - 1, 1), basename(tempdir()))`,
   php: `<?php echo strpos(file_get_contents(${library}), "gate.so") ? "true" : "false", " ", mt_rand();`,
 };
 
@@ -197,7 +254,7 @@ for (const [name, code] of Object.entries(probes)) {
     const rounds = [1, 2, 3].map(() => jails().run(language, code, "started"));
     const drawn = (await Promise.all(rounds)).map(({ stdout }: Shown) => stdout.split(" "));
     assert.deepEqual(
-      drawn.map(([held]) => held),
+      drawn.map(([held]) => held?.toLowerCase()),
       ["true", "true", "true"],
     );
     for (const column of drawn[0]?.keys() ?? []) {
@@ -212,6 +269,7 @@ for (const [name, code] of Object.entries(probes)) {
     for (const [variable, held] of [
       ["RUBYLIB", "ruby"],
       ["PHP_INI_SCAN_DIR", "php"],
+      ["R_LIBS", "r"],
       ["OTHER", ""],
     ] as const) {
       const env = { [variable]: "/tmp" };
@@ -220,7 +278,7 @@ for (const [name, code] of Object.entries(probes)) {
         programOf(language, { files: code, env }),
         "started",
       );
-      assert.equal(stdout.split(" ")[0], String(held !== name), variable);
+      assert.equal(stdout.split(" ")[0]?.toLowerCase(), String(held !== name), variable);
     }
   });
 }

@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 
 import { foldersIn, isExecutable, place, realPath } from "./host.ts";
 import type { Host, Place } from "./host.ts";
-import type { Tool } from "./language.ts";
+import { SYSTEM_PATH, type Tool } from "./language.ts";
 
 export type Find = (host: Host) => Promise<Tool[]>;
 
@@ -125,18 +125,27 @@ const ASK_R = [
   "sep = '\\n')",
 ].join(", ");
 
+function withoutEnd(text: string, end: string): string {
+  return text.endsWith(end) ? text.slice(0, -end.length) : text;
+}
+
 /** Asked of Rscript, which knows the place of its R. It only works where it was installed. */
 export async function findR(host: Host): Promise<Tool[]> {
   const args = ["--vanilla", "--default-packages=NULL", "-e", ASK_R];
   const candidates = distinct(host.executables(["Rscript"]));
   const answers = await Promise.all(candidates.map((path) => host.ask(path, args)));
-  return answers.flatMap((answer) => {
+  return answers.flatMap((answer, index) => {
     const [version, binary, home, ...values] = answer?.split("\n") ?? [];
     if (version === undefined || binary === undefined || home === undefined) return [];
     const placed = place({ binary, home, target: null });
     if (placed === null || values.length < R_VARIABLES.length) return [];
-    const env = R_VARIABLES.map((name, index) => [name, values[index] ?? ""] as const);
-    return [{ version, ...placed, env: { ...Object.fromEntries(env), R_ARCH: "" } }];
+    // The program's own folder has no Rscript, and an R that is not the script.
+    const folder = dirname(realPath(candidates[index] ?? ""));
+    const path = placed.binds.length === 0 ? SYSTEM_PATH : `${folder}:${SYSTEM_PATH}`;
+    // What the platform was started with comes last in that list, and is the host's own.
+    const own = `:${host.environment["LD_LIBRARY_PATH"] ?? ""}`;
+    const set = R_VARIABLES.map((name, at) => [name, withoutEnd(values[at] ?? "", own)] as const);
+    return [{ version, ...placed, env: { ...Object.fromEntries(set), R_ARCH: "", PATH: path } }];
   });
 }
 

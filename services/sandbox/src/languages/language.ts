@@ -98,3 +98,6 @@ export interface Recipe {
 /** Where compiled programs go, below /work; a dot keeps it out of the way of the user's names. */
 export const PROGRAM = ".program";
 export const PROGRAM_PATH = `/work/${PROGRAM}`;
+
+/** Where a jail's programs look for others. */
+export const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin";

@@ -105,6 +105,15 @@ test("discoverLanguages() passes over tools that fail, hang up or answer nonsens
   assert.ok(!used.some((word) => word.startsWith(broken)));
 });
 
+test("discoverLanguages() tells R nothing of the libraries that the platform was started with", async (t) => {
+  const libraries = { LD_LIBRARY_PATH: "/nowhere/own" };
+  const [r] = (await discover(libraries)).filter(({ name }) => name === "r");
+  if (r === undefined) return t.skip("R is not on this host");
+  assert.match(r.env["LD_LIBRARY_PATH"] ?? "", /^\/.*[^:]$/);
+  assert.ok(!JSON.stringify(r).includes("nowhere"));
+  assert.equal(findLanguage([r], "Rscript").name, "r");
+});
+
 test("discoverLanguages() needs no PATH", async () => {
   assert.equal(findLanguage(await discover({}), "bash").name, "bash");
 });

@@ -7,11 +7,9 @@ import { openHost } from "./host.ts";
 import type { Host } from "./host.ts";
 import { LANGUAGES } from "./table.ts";
 import type { LanguageEntry } from "./table.ts";
-import type { Bind, Language, Recipe, Tool } from "./language.ts";
+import { type Bind, type Language, type Recipe, SYSTEM_PATH, type Tool } from "./language.ts";
 
 export type { Language } from "./language.ts";
-
-const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 export interface DiscoverOptions {
   /** Where things prepared once are kept: the platform's data folder. */
