@@ -109,7 +109,7 @@ server.on("upgrade", (request, socket) => {
   const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   const hash = createHash("sha1").update(request.headers["sec-websocket-key"] + guid);
   const head = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket"];
-  head.push(`Sec-WebSocket-Accept: ${hash.digest("base64")}`, "Clear-Site-Data: *", "", "");
+  head.push(`Sec-WebSocket-Accept: ${hash.digest("base64")}`, `Clear-Site-Data: "storage"`, "", "");
   socket.write(head.join("\r\n"));
   let held = Buffer.alloc(0);
   socket.on("error", () => {});

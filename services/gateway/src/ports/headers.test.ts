@@ -112,6 +112,7 @@ test("requestHead() tells the end of a body in one way", () => {
   assert.deepEqual(end([["Transfer-Encoding", "chunked"]], "POST"), ["Transfer-Encoding chunked"]);
   assert.deepEqual(end([], "POST"), ["Content-Length 0"]);
   assert.equal(end([], "GET"), null);
+  assert.throws(() => end([["Transfer-Encoding", "gzip, chunked"]], "POST"), /transfer coding/);
   const handshake = upgradeHead(
     requestOf([
       ["Content-Length", "5"],
@@ -176,8 +177,29 @@ test("responseHead() shuts a document in where its origin is not its own, whatev
   }
   assert.doesNotMatch(documentSandbox, /same-origin|top-navigation|escape/);
   const free = responseHead(requestOf([]), answer, byHost).map(([name]) => name);
-  assert.ok(free.includes("Service-Worker-Allowed") && free.includes("Clear-Site-Data"));
+  assert.ok(free.includes("Service-Worker-Allowed"));
   assert.ok(!free.includes("Strict-Transport-Security") && !free.includes("Alt-Svc"));
+});
+
+test("responseHead() lets a name of its own clear what is of its origin, and no cookies of its domain", () => {
+  const cleared = (value: string) =>
+    responseHead(requestOf([]), requestOf([["Clear-Site-Data", value]]), byHost)
+      .filter(([name]) => name === "Clear-Site-Data")
+      .map(([, kept]) => kept);
+  assert.deepEqual(cleared('"cache", "storage"'), ['"cache", "storage"']);
+  for (const value of ['"*"', '"cookies"', '"cache", "cookies"']) {
+    assert.deepEqual(cleared(value), [], value);
+  }
+});
+
+test("responseHead() tells no length where there is no content", () => {
+  const lengths = (statusCode: number) =>
+    responseHead(
+      requestOf([]),
+      requestOf([["Content-Length", "5"]], { statusCode }),
+      byPath,
+    ).filter(([name]) => name === "Content-Length").length;
+  assert.deepEqual([lengths(200), lengths(204), lengths(304)], [1, 0, 1]);
 });
 
 test("responseHead() sets no cookies for a page that named the port in a header", () => {

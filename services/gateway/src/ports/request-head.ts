@@ -1,6 +1,7 @@
 // The head of a request as the server in the sandbox gets it: what the client sent, without what is ours. A server in a
 // sandbox is whoever's code; keys, tokens and tickets that let their bearer in must not reach it.
 import type { IncomingMessage } from "node:http";
+import { SylaError } from "@syla/kit/error";
 import { cookiesFor } from "./cookies.ts";
 import { endToEnd, flat, type Header } from "./headers.ts";
 import type { Target } from "./target.ts";
@@ -21,7 +22,12 @@ export function requestHead(request: IncomingMessage, target: Target): string[] 
   const headers = passedOn(request, target);
   const { headers: given, method = "GET" } = request;
   const bodyless = method === "GET" || method === "HEAD";
-  if (given["transfer-encoding"] !== undefined) headers.push(["Transfer-Encoding", "chunked"]);
+  const coding = given["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    const message = "Cannot pass on a body with a transfer coding other than chunked.";
+    throw new SylaError("invalid_request", message);
+  }
+  if (coding !== undefined) headers.push(["Transfer-Encoding", "chunked"]);
   else if (given["content-length"] === undefined && !bodyless)
     headers.push(["Content-Length", "0"]);
   // One request for each connection: no answer is ever taken for another visitor's.

@@ -30,6 +30,8 @@ const onOwnOrigin = new Set(["www-authenticate", "authentication-info"]);
 /** Names of the server that its links to itself may have. */
 const ownNames = new Set(["localhost", "127.0.0.1", "0.0.0.0", "[::1]"]);
 
+const noContent = 204;
+
 /** The head of an answer. */
 export function responseHead(
   request: IncomingMessage,
@@ -37,6 +39,8 @@ export function responseHead(
   target: Target,
 ): Header[] {
   const headers = endToEnd(answer.rawHeaders).flatMap(([name, value]): Header[] => {
+    // There is nothing after such a head: who waits for so much would take the next answer for it.
+    if (answer.statusCode === noContent && name.toLowerCase() === "content-length") return [];
     const changed = change(name.toLowerCase(), value, { request, target });
     return changed === undefined ? [] : [[name, changed]];
   });
@@ -60,6 +64,8 @@ function change(name: string, value: string, { request, target }: Exchange): str
   if (target.way === "host") {
     if (name === "strict-transport-security" || name === "alt-svc") return undefined;
     if (name === "location" || name === "content-location") return within(target, value);
+    // Cookies go by the registered domain, which others may be below, too.
+    if (name === "clear-site-data" && /cookies|\*/i.test(value)) return undefined;
     return name === "set-cookie" ? setCookieFor(target, value) : value;
   }
   if (farReaching.has(name)) return undefined;
