@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { ExecutionService } from "@syla/contract/syla/execution/v1/execution";
 import { Health } from "@syla/contract/grpc/health/v1/health";
 import { Port_Access } from "@syla/contract/syla/sandbox/v1/port";
@@ -69,6 +70,27 @@ test("every surface refuses who does not bring the key, and answers who does", a
       const { text, status } = await call(way, headers);
       assert.equal(status, 200, `${way.path} ${text}`);
       assert.doesNotMatch(text, /"code": ?"unauthenticated"/, way.path);
+    }
+  }
+});
+
+test("of who does not bring the key no large body is read, packed or not", async () => {
+  const body = Buffer.from(`[${"{},".repeat(1_300_000)}{}]`);
+  const packed = gzipSync(body);
+  assert.ok(packed.length < 16_384);
+  const paths = ["/api/v1/executions:execute", "/graphql", "/mcp", "/api/v2/execute"];
+  for (const path of [...paths, "/syla.execution.v1.ExecutionService/Execute"]) {
+    for (const [sent, encoding] of [
+      [body, "identity"],
+      [packed, "gzip"],
+    ] as const) {
+      const headers = { ...json, "Content-Encoding": encoding };
+      const { text, status } = await send(platform(), path, {
+        method: "POST",
+        headers,
+        body: sent,
+      });
+      assert.match(text, /API key/, `${path} ${encoding} ${status} ${text.slice(0, 300)}`);
     }
   }
 });

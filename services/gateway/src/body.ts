@@ -7,9 +7,53 @@ import { gunzip } from "node:zlib";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { callerLeft } from "@syla/kit/call";
 import { SylaError } from "@syla/kit/error";
+import { keyMissing } from "@syla/kit/local-access";
 import { findRepeatedKey } from "./repeated-key.ts";
 
 const unpack = promisify(gunzip);
+/** Of whoever does not bring the key where that is asked for: enough for what is signed, and to be told. */
+const strangerBytesMax = 16_384;
+const strangers = new WeakSet<IncomingMessage>();
+
+/** Bounds what is read of a request whose sender is not known: what reads it has no price for them. */
+export function markStranger(request: IncomingMessage): void {
+  strangers.add(request);
+}
+
+/** Its sender has brought something else than the key. */
+export function vouchFor(request: IncomingMessage): void {
+  strangers.delete(request);
+}
+
+/** A body as it comes, of which of a stranger no more is read than may be, and nothing packed. */
+export async function* boundedFor(request: IncomingMessage): AsyncGenerator<Buffer> {
+  const { headers } = request;
+  const names = ["content-encoding", "connect-content-encoding", "grpc-encoding"];
+  if (names.some((name) => (headers[name] ?? "identity") !== "identity")) throw keyMissing();
+  let bytes = 0;
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    bytes += chunk.length;
+    if (bytes > strangerBytesMax) throw keyMissing();
+    yield chunk;
+  }
+}
+
+/** Whether it is marked. */
+export function isStranger(request: IncomingMessage): boolean {
+  return strangers.has(request);
+}
+
+function boundOf(request: IncomingMessage, bytesMax: number): Bound {
+  if (!strangers.has(request)) return { bytesMax, refusal: () => tooLarge(bytesMax) };
+  return { bytesMax: Math.min(bytesMax, strangerBytesMax), refusal: keyMissing };
+}
+
+interface Bound {
+  readonly bytesMax: number;
+  /** Of more than that. */
+  readonly refusal: () => SylaError;
+}
 const jsonType = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 
 // Whether a request says that it has a body.
@@ -26,7 +70,8 @@ export async function readJson(
   bytesMax: number,
 ): Promise<JsonValue | undefined> {
   if (!hasBody(request)) return undefined;
-  const packed = await readBytes(request, bytesMax);
+  const bound = boundOf(request, bytesMax);
+  const packed = await readBytes(request, bound);
   if (packed.byteLength === 0) return undefined;
   const type = request.headers["content-type"];
   if (type === undefined || !jsonType.test(type)) {
@@ -34,7 +79,7 @@ export async function readJson(
     const message = `Cannot read the body: expected Content-Type application/json, got ${got}.`;
     throw new SylaError("unsupported_media_type", message);
   }
-  const bytes = await unpacked(packed, request.headers["content-encoding"], bytesMax);
+  const bytes = await unpacked(packed, request.headers["content-encoding"], bound);
   if (!isUtf8(bytes)) throw new SylaError("invalid_json", "Cannot read the body: it is not UTF-8.");
   return parseJson(bytes.toString("utf8"));
 }
@@ -42,8 +87,9 @@ export async function readJson(
 /** A request's body as bytes, unpacked; none when there is none. */
 export async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   if (!hasBody(request)) return Buffer.alloc(0);
-  const packed = await readBytes(request, bytesMax);
-  return unpacked(packed, request.headers["content-encoding"], bytesMax);
+  const bound = boundOf(request, bytesMax);
+  const packed = await readBytes(request, bound);
+  return unpacked(packed, request.headers["content-encoding"], bound);
 }
 
 /** JSON from its text; throws `invalid_json`, also when an object has a key twice. */
@@ -74,9 +120,8 @@ function tooLarge(bytesMax: number): SylaError {
 }
 
 // The bytes of a body as they come; `payload_too_large` as soon as they are too many.
-function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  if (Number(request.headers["content-length"]) > bytesMax)
-    return Promise.reject(tooLarge(bytesMax));
+function readBytes(request: IncomingMessage, { bytesMax, refusal }: Bound): Promise<Buffer> {
+  if (Number(request.headers["content-length"]) > bytesMax) return Promise.reject(refusal());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -89,7 +134,7 @@ function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> 
       stop();
       // The rest is read and dropped, so that the client, still sending, gets to read the answer.
       request.resume();
-      reject(tooLarge(bytesMax));
+      reject(refusal());
     };
     const onEnd = () => {
       stop();
@@ -107,7 +152,7 @@ function readBytes(request: IncomingMessage, bytesMax: number): Promise<Buffer> 
 async function unpacked(
   bytes: Buffer,
   encoding: string | undefined,
-  bytesMax: number,
+  { bytesMax, refusal }: Bound,
 ): Promise<Buffer> {
   if (encoding === undefined || encoding.toLowerCase() === "identity") return bytes;
   if (encoding.toLowerCase() !== "gzip") {
@@ -118,7 +163,7 @@ async function unpacked(
     return await unpack(bytes, { maxOutputLength: bytesMax });
   } catch (thrown) {
     const code = thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
-    if (code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(bytesMax);
+    if (code === "ERR_BUFFER_TOO_LARGE") throw refusal();
     throw new SylaError("invalid_json", "Cannot unpack the body: it is not gzip.");
   }
 }

@@ -17,6 +17,7 @@ import { bringsKey } from "@syla/kit/local-access";
 import type { LocalKey } from "@syla/kit/local-key";
 import { type Adapter, registerAdapters } from "./adapters.ts";
 import type { AnswerRules } from "./answer.ts";
+import { markStranger } from "./body.ts";
 import type { GatewayConfig } from "./config.ts";
 import { registerConnect } from "./connect/connect.ts";
 import { NodeHeaders } from "./context.ts";
@@ -134,6 +135,12 @@ function registerSurfaces(
   registerCors(fastify, origins);
   const mayReadMetrics = ({ headers }: IncomingMessage) =>
     !requiresKey(config) || (key !== undefined && bringsKey(key, new NodeHeaders(headers)));
+  if (requiresKey(config)) {
+    fastify.addHook("onRequest", ({ raw }, _reply, next) => {
+      if (!mayReadMetrics(raw)) markStranger(raw);
+      next();
+    });
+  }
   registerStatus(fastify, { health, metrics, mayReadMetrics }, answers);
   registerDocs(fastify, routes, version);
   const groups = registerRest(fastify, routes, { bodyBytesMax, answers, streams, log });

@@ -20,8 +20,10 @@ import { type BoundMethod, type Dispatcher, methodPath } from "@syla/kit/dispatc
 import { SylaError, toSylaError } from "@syla/kit/error";
 import type { Status } from "@syla/kit/error-status";
 import { errorDetails } from "@syla/kit/grpc-status";
+import { methodPolicy } from "@syla/kit/policy";
 import type { FastifyInstance } from "fastify";
 import { type AnswerRules, securityHeaders } from "../answer.ts";
+import { boundedFor, isStranger } from "../body.ts";
 import { checkedBody } from "./json.ts";
 import { openContext } from "../context.ts";
 import { published } from "../published.ts";
@@ -182,7 +184,10 @@ async function serve(
   { answers, bodyBytesMax }: ConnectDeps,
 ): Promise<void> {
   const context = openContext(request, response, "connect");
-  const checked = checkedBody(handler.method, request, bodyBytesMax);
+  const isBounded = isStranger(request) && !methodPolicy(handler.method).signed;
+  const checked = isBounded
+    ? boundedFor(request)
+    : checkedBody(handler.method, request, bodyBytesMax);
   const answer = await handler({
     httpVersion: request.httpVersion,
     method: request.method ?? "",
