@@ -73,7 +73,7 @@ test("shapeFaults() tells every fault at once, each with its pointer", () => {
   });
   assert.deepEqual(faults, [
     "/language json.type: expected a string, got 7",
-    "/codee json.unknown_field: is not a field; known are language, version, code, files, stdin, args, env, limits, artifacts, metadata, secrets, maskSecrets",
+    "/codee json.unknown_field: is not a field; known are language, version, code, files, stdin, args, env, limits, artifacts, metadata, secrets, maskSecrets, network",
     "/files/0/contentBase64 json.oneof: cannot be given together with /files/0/content",
     "/files/1 json.type: expected an object, got 3",
     '/limits/wallTime json.type: expected a duration in seconds such as "1.5s", got "2 seconds"',

@@ -55,7 +55,8 @@ test("every argument of every tool is described", () => {
 
 test("a body's fields stand beside the others, without those that are hidden", () => {
   const run = Object.keys(propertiesOf("run_process", "inputSchema"));
-  assert.deepEqual(run, ["sandbox", "command", "args", "env", "directory", "tag", "timeout"]);
+  const wanted = ["sandbox", "command", "args", "env", "directory", "tag", "timeout", "cpuTime"];
+  assert.deepEqual(run, wanted);
   const { required } = parseSchema(definitions.get("run_process")?.["inputSchema"]);
   assert.deepEqual(required, ["sandbox", "command"]);
   assert.ok(!("secrets" in propertiesOf("run_code", "inputSchema")));
