@@ -5,13 +5,17 @@
  * packages far more:
  *   - modules that the zygote had loaded and the run has not changed are not taken apart: the handler
  *     of atexit that is the last to be called takes them out of sight;
- *   - the interpreter itself is not, which comes after everything else: when it lets go of an object
- *     of ours, the process exits. Not after sys.exit(), whose code is the interpreter's to know.
+ *   - when the run's own modules are gone and nothing that is left of its objects could do anything
+ *     as it goes, the builtins are not put back, nor garbage looked for;
+ *   - the interpreter itself is not taken apart, which comes after everything else.
+ * The last two are seen by objects of ours that the interpreter lets go of at those moments; then the
+ * process exits. Not after sys.exit(), whose code is the interpreter's to know.
  */
 #include "python.h"
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { METHOD_NO_ARGUMENTS = 4 };
@@ -94,6 +98,63 @@ _Noreturn void end_python(int status) {
   leave();
 }
 
+/* ---- what could do something as it goes ---- */
+
+static object *get_objects, *get_debug;
+static bool audited;
+
+/* Who audits would be told of our looking. */
+static int hear_of_auditor(const char *event, object *arguments, void *data) {
+  (void)arguments, (void)data;
+  if (strcmp(event, "sys.addaudithook") == 0) audited = true;
+  return 0;
+}
+
+/* The interpreter holds its modules so, while it waits for them to go. */
+static bool is_unheard(object *reference) {
+  object *callback = PyObject_GetAttrString(reference, "__callback__");
+  if (callback != NULL) Py_DecRef(callback);
+  return callback == &_Py_NoneStruct;
+}
+
+static bool is_passive(object *one) {
+  static const void *const types[] = {
+      &PyDict_Type,       &PyList_Type,         &PyTuple_Type,        &PySet_Type,
+      &PyFrozenSet_Type,  &PyFunction_Type,     &PyCell_Type,         &PyModule_Type,
+      &PyCFunction_Type,  &PyMethod_Type,       &PyType_Type,         &PyProperty_Type,
+      &PyStaticMethod_Type, &PyClassMethod_Type, &PyGetSetDescr_Type, &PyMemberDescr_Type,
+      &PyMethodDescr_Type, &PyWrapperDescr_Type,
+  };
+  const struct dictionary *head = one; /* any object begins so */
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (head->type == types[i]) return true;
+  return head->type == &_PyWeakref_RefType && is_unheard(one);
+}
+
+/*
+ * Whatever has a finalizer, a file to close or somebody who wants to hear of its end is of another
+ * type than these, and is tracked by the collector; what is frozen was the zygote's.
+ */
+static bool all_are_passive(void) {
+  object *debug = PyObject_CallFunctionObjArgs(get_debug, NULL);
+  object *all = debug != NULL && PyLong_AsLong(debug) == 0
+                    ? PyObject_CallFunctionObjArgs(get_objects, NULL)
+                    : NULL;
+  ptrdiff_t count = all != NULL ? PyList_Size(all) : -1;
+  bool passive = count >= 0;
+  for (ptrdiff_t i = 0; passive && i < count; i++) passive = is_passive(PyList_GetItem(all, i));
+  if (all != NULL) Py_DecRef(all);
+  PyErr_Clear();
+  return passive;
+}
+
+static void modules_are_gone(object *capsule) {
+  (void)capsule;
+  if (exit_status >= 0 && !audited && all_are_passive() && has_written()) leave();
+}
+
+/* ---- what is spared ---- */
+
 static bool is_spared(object *name, object *module) {
   for (size_t i = 0; i < known_count; i++)
     if (known[i].name == name && known[i].module == module) return is_unchanged(&known[i]);
@@ -122,6 +183,9 @@ static object *spare_modules(object *self, object *arguments) {
     from->keys = before.keys;
     from->values = before.values;
     for (at = 0; PyDict_Next(modules, &at, &name, &module);) PyDict_DelItem(others, name);
+    object *last = get_objects == NULL ? NULL : PyCapsule_New(streams_before, NULL, modules_are_gone);
+    if (last != NULL) PyDict_SetItemString(modules, "syla", last);
+    if (last != NULL) Py_DecRef(last);
   }
   Py_IncRef((object *)&_Py_NoneStruct);
   return (object *)&_Py_NoneStruct;
@@ -132,9 +196,16 @@ static bool knows_dictionaries(void) {
   return bytes != NULL && PyLong_AsLong(bytes) == sizeof(struct dictionary);
 }
 
-/* The module is kept: versions before 3.10 call its handlers and do not hold it. */
-void prepare_end(object *atexit) {
+static void prepare_to_look(object *gc) {
+  if (PySys_AddAuditHook == NULL || PySys_AddAuditHook(hear_of_auditor, NULL) != 0) return;
+  get_debug = PyObject_GetAttrString(gc, "get_debug");
+  if (get_debug != NULL) get_objects = PyObject_GetAttrString(gc, "get_objects");
+}
+
+/* The modules are kept: versions before 3.10 call the handlers of atexit and do not hold it. */
+void prepare_end(object *atexit, object *gc) {
   if (knows_dictionaries()) note_modules();
+  prepare_to_look(gc);
   object *capsule = PyCapsule_New(streams_before, NULL, nothing_is_left);
   PyDict_SetItemString(PyInterpreterState_GetDict(PyInterpreterState_Main()), "syla", capsule);
   Py_DecRef(capsule);

@@ -398,8 +398,8 @@ static void serve_python(void) {
   }
   for (ptrdiff_t i = 0; i < PyList_Size(notes); i++)
     note("preload", PyBytes_AsString(PyList_GetItem(notes, i)));
-  object *atexit = call("unseen", text("atexit"));
-  if (atexit != NULL) prepare_end(atexit);
+  object *atexit = call("unseen", text("atexit")), *gc = call("unseen", text("gc"));
+  if (atexit != NULL && gc != NULL) prepare_end(atexit, gc);
   call("freeze", NULL);
   keep_text();
   /* What waits for us ends, and we are left with one thread: see zygote.c. */

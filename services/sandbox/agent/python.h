@@ -50,7 +50,11 @@ PYTHON object *PySys_GetObject(const char *);
 PYTHON int PySys_SetObject(const char *, object *);
 PYTHON object *PyExc_KeyboardInterrupt;
 PYTHON char _Py_NoneStruct, _Py_TrueStruct;
-PYTHON char PyDict_Type;
+PYTHON char PyDict_Type, PyList_Type, PyTuple_Type, PySet_Type, PyFrozenSet_Type, PyFunction_Type,
+    PyCell_Type, PyModule_Type, PyCFunction_Type, PyMethod_Type, PyType_Type, PyProperty_Type,
+    PyStaticMethod_Type, PyClassMethod_Type, PyGetSetDescr_Type, PyMemberDescr_Type,
+    PyMethodDescr_Type, PyWrapperDescr_Type, _PyWeakref_RefType;
+PYTHON int PySys_AddAuditHook(int (*)(const char *, object *, void *), void *);
 PYTHON void Py_IncRef(object *);
 PYTHON char *PyBytes_AsString(object *);
 PYTHON int PyRun_AnyFileExFlags(FILE *, const char *, int, void *);
@@ -61,8 +65,8 @@ PYTHON int Py_FinalizeEx(void);
 
 /* ---- python-end.c ---- */
 
-/* For all forks: what is known now needs no end of its own. Given the module atexit. */
-void prepare_end(object *atexit);
+/* For all forks: what is known now needs no end of its own. Given the modules of these names. */
+void prepare_end(object *atexit, object *gc);
 /* Ends the interpreter, and with it the process, after the program's main has this status. */
 _Noreturn void end_python(int status);
 

@@ -42,17 +42,18 @@
 /* The kernel has 4096 pseudo terminals for the whole host, and counts them nowhere else. */
 #define TERMINALS_MAX "64"
 
-static const char *const COVERED[] = {
-    "/proc/acpi",        "/proc/asound",     "/proc/bus",         "/proc/cmdline",
-    "/proc/buddyinfo",   "/proc/pagetypeinfo", "/proc/pressure",  "/proc/zoneinfo",
-    "/proc/sys/kernel/random/boot_id",
-    "/proc/config.gz",   "/proc/driver",     "/proc/firmware",    "/proc/interrupts",
-    "/proc/iomem",       "/proc/ioports",    "/proc/irq",         "/proc/kallsyms",
-    "/proc/kcore",       "/proc/key-users",  "/proc/keys",        "/proc/kmsg",
-    "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",  "/proc/latency_stats",
-    "/proc/diskstats",   "/proc/modules",    "/proc/partitions",  "/proc/sched_debug",
-    "/proc/scsi",        "/proc/slabinfo",   "/proc/sysvipc",     "/proc/sysrq-trigger",
-    "/proc/timer_list",  "/proc/timer_stats", "/proc/vmallocinfo",
+static const char *const COVERED_FOLDERS[] = {
+    "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/pressure", "/proc/driver", "/proc/firmware",
+    "/proc/irq", "/proc/scsi", "/proc/sysvipc",
+};
+
+static const char *const COVERED_FILES[] = {
+    "/proc/cmdline", "/proc/buddyinfo", "/proc/pagetypeinfo", "/proc/zoneinfo",
+    "/proc/sys/kernel/random/boot_id", "/proc/config.gz", "/proc/interrupts", "/proc/iomem",
+    "/proc/ioports", "/proc/kallsyms", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/kmsg",
+    "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
+    "/proc/diskstats", "/proc/modules", "/proc/partitions", "/proc/sched_debug", "/proc/slabinfo",
+    "/proc/sysrq-trigger", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo",
 };
 
 static void bind_over(const char *from, const char *to) {
@@ -130,12 +131,15 @@ void take_disk(const int mounts[3]) {
       fail("disk", places[i]);
 }
 
-/* A bind says by itself what it was put on; to ask before would be to look each of them up twice. */
-static void cover(const char *path) {
-  if (mount("/dev/null", path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT) return;
+/* What is not there needs none. That is not asked before: it would be to look each of them up twice. What was taken for
+   the other kind is seen by the refusal, which takes the kernel as long as ten binds. */
+static void cover(const char *path, const char *with, const char *or_with) {
+  if (mount(with, path, NULL, MS_BIND, NULL) == 0 || errno == ENOENT) return;
   if (errno != ENOTDIR) fail("mount", path);
-  bind_over(EMPTY_DIRECTORY, path);
+  bind_over(or_with, path);
 }
+
+#define NULL_DEVICE "/dev/null"
 
 /* Of /proc/sys/user, as it is below its cover: what it shows is the reader's own user namespace. */
 static int settings = -1;
@@ -148,8 +152,11 @@ void cover_proc(void) {
   make_read_only("/proc/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC);
   bind_over("/proc/fs", "/proc/fs");
   make_read_only("/proc/fs", MS_NOSUID | MS_NODEV | MS_NOEXEC);
-  if (access("/dev/null", F_OK) != 0) fail("mount", "no cover");
-  for (size_t i = 0; i < sizeof COVERED / sizeof *COVERED; i++) cover(COVERED[i]);
+  if (access(NULL_DEVICE, F_OK) != 0 || access(EMPTY_DIRECTORY, F_OK) != 0) fail("mount", "no cover");
+  for (size_t i = 0; i < sizeof COVERED_FOLDERS / sizeof *COVERED_FOLDERS; i++)
+    cover(COVERED_FOLDERS[i], EMPTY_DIRECTORY, NULL_DEVICE);
+  for (size_t i = 0; i < sizeof COVERED_FILES / sizeof *COVERED_FILES; i++)
+    cover(COVERED_FILES[i], NULL_DEVICE, EMPTY_DIRECTORY);
 }
 
 void write_file(const char *path, const char *text) {

@@ -99,10 +99,14 @@ describe("the file system", () => {
     const root = (await shell("ls -A /")).trim().split("\n");
     const expected = ["bin", "dev", "etc", "init", "lib", "lib32", "lib64", "libx32", "proc"];
     expected.push("run", "sbin", "tmp", "usr", "work", "hold.cjs", "gate.so", "zygote.py");
-    expected.push("zygote.so", "home");
+    expected.push("zygote.so", "home", "var");
     for (const name of root) assert.ok(expected.includes(name), name);
     assert.ok(root.includes("usr"));
     assert.equal(await shell("ls -A /home; readlink /home/user"), "user\n/work\n");
+    assert.equal(
+      await shell("ls -A /var /var/cache 2>/dev/null | grep -vE '^(/.*|cache|fontconfig|)$'"),
+      "",
+    );
     assert.match(await shell("cat /etc/shadow /etc/machine-id"), /No such file.*\n.*No such file/);
     assert.equal(
       await shell("cat /etc/hostname; hostname; env | grep -c SYLA"),

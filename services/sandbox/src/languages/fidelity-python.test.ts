@@ -283,6 +283,52 @@ class A:
   def __del__(s): print('d')
 a = A()`,
   "no modules any more": "import sys\nsys.modules.clear()\nprint(1)",
+  "what is left in a circle of functions": `
+class A:
+  def __del__(self): print('del')
+def f(x=A()): return f
+def g(o=open(1, 'w', 1000, closefd=False)): o.write('written late')
+g()`,
+  "a generator that waits": `
+def wait():
+  try: yield
+  finally: print('finally')
+def f(x=wait()): next(x)
+f()`,
+  "who wants to hear of an end": `import weakref
+class A: pass
+def f(x=A(), heard=[]): heard.append(weakref.ref(x, lambda r: print('heard')))
+f()`,
+  "an object that a module of the library keeps": `import sys, os
+class A:
+  def __del__(self): print('del', sys.path_hooks is not None)
+  def __call__(self, path): raise ImportError
+sys.path_hooks.append(A())
+class Meta(type):
+  def __del__(cls): print('del', cls.__name__)
+os.PathLike.register(Meta('B', (), {}))`,
+  "functions and classes, and nothing that shows": `
+import json, functools
+@functools.cache
+def f(n): return n and f(n - 1)
+class A:
+  x = property(lambda self: 1)
+  @classmethod
+  def make(cls): return cls()
+a = A.make(); a.a = a; print(f(9), a.x)
+class B: pass`,
+  "garbage that was saved": `import gc
+gc.set_debug(gc.DEBUG_SAVEALL)
+a = []; a.append(a); del a
+gc.collect(); gc.set_debug(0); print(len(gc.garbage))`,
+  "who audits": `import sys
+def hear(event, args):
+  if event.startswith('gc.') or event.startswith('sys.'): print(event, flush=True)
+sys.addaudithook(hear)
+print('end of main')`,
+  "text that is not written yet": `import sys
+sys.stdout.reconfigure(write_through=False)
+sys.stdout.write('no end of line'); sys.stderr.write('nor here')`,
   "a hook for what cannot be raised": `import sys
 sys.unraisablehook = lambda u: print('unraisable', u.exc_type, u.object)
 class A:
