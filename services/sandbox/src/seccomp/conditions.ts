@@ -433,6 +433,10 @@ function plainNode(modeArg: number): Decision {
 export const mknod = plainNode(1);
 export const mknodat = plainNode(2);
 
+/** RENAME_WHITEOUT leaves a device behind, 0:0, which an overlay reads as the absence of a file. */
+const WHITEOUT = { if: [{ arg: 4, any: 4 }], then: deny("EINVAL") };
+export const renameat2 = when("EINVAL with RENAME_WHITEOUT, else allowed", [WHITEOUT], allow);
+
 function sameIds(count: number): Decision {
   const tests = Array.from({ length: count }, (_, arg) => ({ arg, in: [JAIL_ID, UNCHANGED] }));
   const says = `allowed as a no-op (only ${JAIL_ID} and -1), else EPERM`;

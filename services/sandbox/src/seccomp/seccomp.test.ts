@@ -227,6 +227,8 @@ for (const arch of ARCHITECTURES) {
     check(arch, "sync", [], { kind: "pretend" });
     check(arch, "mmap", [0n, 0n, 3n, 0x4_0022n], { kind: "errno", errno: "ENOMEM" });
     check(arch, "madvise", [0n, 0n, 12n], { kind: "errno", errno: "EINVAL" });
+    check(arch, "renameat2", [3n, 0n, 3n, 0n, 4n], { kind: "errno", errno: "EINVAL" });
+    check(arch, "renameat2", [3n, 0n, 3n, 0n, 1n], ALLOW);
     for (const family of [16n, 17n, 38n, 40n, 44n, 29n, 31n]) {
       check(arch, "socket", [family, 3n, 0n], { kind: "errno", errno: "EAFNOSUPPORT" });
     }

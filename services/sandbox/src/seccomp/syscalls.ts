@@ -122,7 +122,6 @@ export const SYSCALLS: readonly Syscall[] = [
   ...group(allow, "changes names within the jail's own disk", [
     ["rename", 82, null],
     ["renameat", 264, 38],
-    ["renameat2", 316, 276],
     ["mkdir", 83, null],
     ["mkdirat", 258, 34],
     ["rmdir", 84, null],
@@ -135,6 +134,9 @@ export const SYSCALLS: readonly Syscall[] = [
     ["chdir", 80, 49],
     ["fchdir", 81, 50],
     ["umask", 95, 166],
+  ]),
+  ...group(conditions.renameat2, "changes names within the jail's own disk; leaves no device", [
+    ["renameat2", 316, 276],
   ]),
   ...group(allow, "changes size or times of the jail's own files, within their quota", [
     ["truncate", 76, 45],
