@@ -1,8 +1,12 @@
 // What a platform takes that has nothing to do: time to start, and memory.
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Bench } from "../measure.ts";
 import { endPlatform, makeData, residentMiB, startPlatform } from "../platform.ts";
 import { below, type Row } from "../row.ts";
 import { digits, median } from "../stats.ts";
+
+/** When what a start does is over: it looks every two seconds whether there is memory to give back. */
+const restMs = 12_000;
 
 export async function measureStart(bench: Bench): Promise<readonly Row[]> {
   const data = makeData();
@@ -12,6 +16,7 @@ export async function measureStart(bench: Bench): Promise<readonly Row[]> {
   for (let round = 1; round <= bench.rounds; round += 1) {
     const platform = await startPlatform({ data });
     readyMs.push(platform.readyMs);
+    await sleep(restMs);
     restMiB.push(residentMiB(platform.pid));
     await (round < bench.rounds ? platform.stop() : endPlatform(platform));
   }

@@ -30,6 +30,7 @@ import { validation } from "@syla/kit/validate";
 import { type KeepOptions, type KeptServer, type SandboxServer, startSandbox } from "@syla/sandbox";
 import { type SessionServer, startSession } from "@syla/session";
 import type { Configuration } from "./configuration.ts";
+import { collectWhenIdle } from "./idle-memory.ts";
 
 export interface PlatformOptions {
   readonly configuration: Configuration;
@@ -63,6 +64,7 @@ export class Platform {
   #session: SessionServer | undefined;
   #execution: ExecutionServer | undefined;
   #gateway: Gateway | undefined;
+  #stopCollecting = () => {};
 
   constructor(options: PlatformOptions) {
     this.#options = options;
@@ -128,6 +130,13 @@ export class Platform {
           await Promise.all([this.#gateway?.drain(), this.#execution?.drain(patience)]);
         },
         stop: () => this.#gateway?.close(),
+      },
+      {
+        name: "memory",
+        start: () => {
+          this.#stopCollecting = collectWhenIdle();
+        },
+        stop: () => this.#stopCollecting(),
       },
     ];
   }
