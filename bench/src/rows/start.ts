@@ -5,8 +5,8 @@ import { endPlatform, makeData, residentMiB, startPlatform } from "../platform.t
 import { below, type Row } from "../row.ts";
 import { digits, median } from "../stats.ts";
 
-/** When what a start does is over: it looks every two seconds whether there is memory to give back. */
-const restMs = 12_000;
+/** When what a start does is over, and the memory given back that it took. */
+const restMs = 20_000;
 
 export async function measureStart(bench: Bench): Promise<readonly Row[]> {
   const data = makeData();

@@ -6,6 +6,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 const lookMs = 2000;
+/** Idle for so many looks on end: after a collection V8 takes some seconds of work to be as fast as before. */
+const idleLooksMin = 5;
 /** Busy for a larger part of the time between two looks, it is left alone. */
 const idleMax = 0.05;
 /** So much more than after the last collection. */
@@ -16,12 +18,15 @@ export function collectWhenIdle(): () => void {
   const collect = parseCollector(openCollector());
   if (collect === undefined) return () => {};
   let keptBytes = 0;
+  let idleLooks = 0;
   let before: EventLoopUtilization = performance.eventLoopUtilization();
   const timer = setInterval(() => {
     const { utilization } = performance.eventLoopUtilization(before);
     before = performance.eventLoopUtilization();
-    if (utilization > idleMax || process.memoryUsage.rss() < keptBytes * growthMin) return;
+    idleLooks = utilization > idleMax ? 0 : idleLooks + 1;
+    if (idleLooks < idleLooksMin || process.memoryUsage.rss() < keptBytes * growthMin) return;
     collect();
+    idleLooks = 0;
     keptBytes = process.memoryUsage.rss();
     before = performance.eventLoopUtilization();
   }, lookMs).unref();
