@@ -1,34 +1,16 @@
 // The page at /docs in a browser: it draws the description, tries a call, and asks nobody else for anything.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { openBrowser } from "../browser.ts";
 import { sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();
 
-const executablePath = ["chromium", "chromium-browser", "google-chrome"]
-  .map((name) => join("/usr/bin", name))
-  .find((path) => existsSync(path));
-
-// Of what a browser does by itself: nothing that calls home, and no sandbox, which root cannot have.
-const switches = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
 let browser: Browser | undefined;
 
 before(async () => {
-  if (executablePath !== undefined) {
-    browser = await chromium.launch({ executablePath, args: switches });
-  }
+  browser = await openBrowser();
 });
 
 after(() => browser?.close());

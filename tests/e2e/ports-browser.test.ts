@@ -2,41 +2,24 @@
 // page comes, though the port is private. By path a page has nobody's origin; a public one has styles and scripts.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { follow, makeSandbox, pathOf, postOk, startProcess, watchProcess } from "../sandbox-api.ts";
+import { openBrowser } from "../browser.ts";
 import { sharedPlatform } from "./shared.ts";
 
 const platform = sharedPlatform();
 const cli = fileURLToPath(new URL("../../cli/src/main.ts", import.meta.url));
 const program = readFileSync(new URL("../page-server.cjs", import.meta.url), "utf8");
 
-const executablePath = ["chromium", "chromium-browser", "google-chrome"]
-  .map((name) => join("/usr/bin", name))
-  .find((path) => existsSync(path));
-
-// As in docs-page.test.ts.
-const switches = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
 let browser: Browser | undefined;
 let sandbox = "";
 
 before(async () => {
-  if (executablePath !== undefined) {
-    browser = await chromium.launch({ executablePath, args: switches });
-  }
+  browser = await openBrowser();
 });
 
 after(() => browser?.close());

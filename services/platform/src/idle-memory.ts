@@ -21,8 +21,9 @@ export function collectWhenIdle(): () => void {
   let idleLooks = 0;
   let before: EventLoopUtilization = performance.eventLoopUtilization();
   const timer = setInterval(() => {
-    const { utilization } = performance.eventLoopUtilization(before);
-    before = performance.eventLoopUtilization();
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
     idleLooks = utilization > idleMax ? 0 : idleLooks + 1;
     if (idleLooks < idleLooksMin || process.memoryUsage.rss() < keptBytes * growthMin) return;
     collect();

@@ -38,6 +38,7 @@
 /* /run is an empty read-only directory of the root: the disk is staged on it, then it is the cover
    for directories that are to look empty. */
 #define EMPTY_DIRECTORY "/run"
+#define NULL_DEVICE "/dev/null"
 
 /* The kernel has 4096 pseudo terminals for the whole host, and counts them nowhere else. */
 #define TERMINALS_MAX "64"
@@ -138,8 +139,6 @@ static void cover(const char *path, const char *with, const char *or_with) {
   if (errno != ENOTDIR) fail("mount", path);
   bind_over(or_with, path);
 }
-
-#define NULL_DEVICE "/dev/null"
 
 /* Of /proc/sys/user, as it is below its cover: what it shows is the reader's own user namespace. */
 static int settings = -1;

@@ -153,6 +153,7 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     oomKills: valueOf(read(held.oom), "oom_kill"),
     pidsMaxHits: valueOf(read(held.pids), "max"),
   });
+  const chargedBytes = (): number => Number(read(held.charged));
   let base = { cpuUs: 0, oomKills: 0, pidsMaxHits: 0 };
   let current = "";
   let removed = false;
@@ -187,13 +188,13 @@ export const openGroupV1 = (directories: ReadonlyMap<Controller, string>): Group
     empty: () => Number(read(held.tasks)) === 0,
     cpuUs: () => Math.round(Number(read(held.cpu)) / 1000) - base.cpuUs,
     now: () => ({
-      memoryBytes: Number(read(held.charged)),
+      memoryBytes: chargedBytes(),
       pids: Number(read(held.tasks)),
     }),
-    chargedBytes: () => Number(read(held.charged)),
+    chargedBytes,
     freeze: freezer === undefined ? undefined : (frozen) => freezeGroup(freezer, frozen),
     kill: () => killAll(memory),
-    reset: () => Number(read(held.charged)) <= LEFT_BYTES_MAX,
+    reset: () => chargedBytes() <= LEFT_BYTES_MAX,
     remove: () => {
       if (removed) return; // the numbers of its descriptors may be others' by now
       removed = true;
@@ -243,6 +244,7 @@ export const openGroupV2 = (directory: string, admitted?: number): Group => {
   };
   make();
   const cpuUs = (): number => valueOf(read("cpu.stat"), "usage_usec");
+  const chargedBytes = (): number => Number(read("memory.current"));
   let baseCpuUs = 0;
   return {
     launchArguments: ["--cgroup-v2", directory],
@@ -273,10 +275,10 @@ export const openGroupV2 = (directory: string, admitted?: number): Group => {
     empty: () => processesOf(directory).length === 0,
     cpuUs: () => cpuUs() - baseCpuUs,
     now: () => ({
-      memoryBytes: Number(read("memory.current")),
+      memoryBytes: chargedBytes(),
       pids: Number(read("pids.current")),
     }),
-    chargedBytes: () => Number(read("memory.current")),
+    chargedBytes,
     freeze: (frozen) => freezeGroup(directory, frozen),
     kill: () => {
       if (!existsSync(join(directory, "cgroup.kill"))) return killAll(directory); // before 5.14

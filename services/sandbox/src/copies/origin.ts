@@ -54,40 +54,32 @@ async function ofTemplate({ sql, blobs, trees }: OriginsOptions, name: string): 
     throw new SylaError("template_not_ready", `Cannot use template ${name}: ${why}.`);
   }
   const { language, version, env, directory, limits, digest } = found;
-  const files = {
-    content: () => contentOf(blobs, digest, `template ${name}`),
-    takeTree: () => trees?.use(digest),
-  };
-  assertThere(blobs, digest, `template ${name}`);
+  const content = contentOf(blobs, digest, `template ${name}`);
+  const files = { content, takeTree: () => trees?.use(digest) };
   return { ...files, language, version, env, directory, limits, template: name, snapshot: "" };
 }
 
 async function ofSnapshot({ sql, blobs }: OriginsOptions, id: string): Promise<Origin> {
   const found = await readSnapshot(sql, id);
   if (found === undefined) throw snapshotNotFound(id);
-  const { language, version, digest } = found;
+  const { language, version } = found;
   const none = { env: {}, directory: "", limits: undefined, template: "" };
   // Most are begun with once: a tree would be written to the disk for that.
   const files = {
-    content: () => contentOf(blobs, digest, `snapshot ${id}`),
+    content: contentOf(blobs, found.digest, `snapshot ${id}`),
     takeTree: () => undefined,
   };
-  assertThere(blobs, digest, `snapshot ${id}`);
   return { ...files, language, version, ...none, snapshot: id };
 }
 
-function assertThere(blobs: Blobs, digest: string, what: string): void {
+/** Looks at once whether it is there, and opens it when it is asked for. */
+function contentOf(blobs: Blobs, digest: string, what: string): Origin["content"] {
   if (blobs.sizeOf(digest) === undefined) throw notHere(what);
-}
-
-async function contentOf(
-  blobs: Blobs,
-  digest: string,
-  what: string,
-): Promise<AsyncIterable<Buffer>> {
-  const content = await blobs.read(digest);
-  if (content === undefined) throw notHere(what);
-  return content;
+  return async () => {
+    const content = await blobs.read(digest);
+    if (content === undefined) throw notHere(what);
+    return content;
+  };
 }
 
 export function templateNotFound(name: string): SylaError {

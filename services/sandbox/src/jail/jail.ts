@@ -261,10 +261,10 @@ export class Jail {
   #send(frames: readonly Uint8Array[]): void {
     const { socket } = this.#process;
     if (socket.destroyed) return;
-    // A program follows its files at once, and both wake the agent once.
+    // A program follows its files at once, and both wake the agent once: after what was awaited meanwhile, too.
     if (socket.writableCorked === 0) {
       socket.cork();
-      queueMicrotask(() => socket.uncork());
+      process.nextTick(() => socket.uncork());
     }
     for (const bytes of frames) socket.write(bytes);
   }

@@ -84,6 +84,17 @@ export function heldOf(language: JailLanguage, { memoryBytes }: CgroupLimits): O
   };
 }
 
+/** Counts from here; what cannot be held to its limits is given back. */
+function begun(lease: Lease<WarmJail>, { limits }: JailRequest): Lease<WarmJail> {
+  try {
+    lease.slot.slot.begin(limits);
+    return lease;
+  } catch (error) {
+    void lease.release(false);
+    throw error;
+  }
+}
+
 export class Jails {
   readonly #options: JailsOptions;
   readonly #pool: Pool<WarmJail>;
@@ -105,11 +116,9 @@ export class Jails {
     const { kind, label, maker } = this.#shelf(request);
     const lease = this.#pool.take(kind, label, maker);
     try {
-      lease.slot.slot.begin(request.limits);
-      return lease;
+      return begun(lease, request);
     } catch {
       // Its group cannot be held to less than it was given: it is of no use to this request.
-      void lease.release(false);
       return this.takeFresh(request);
     }
   }
@@ -119,7 +128,8 @@ export class Jails {
     const { kind, label } = this.#shelf(request);
     const wanted = { ...request, spec: plainSpec(request.language.binds) };
     const open = (): WarmJail => this.#open(wanted, "none");
-    return this.#takeMade(`${kind} fresh`, label, open, request);
+    const maker = { open, openInAdvance: () => undefined };
+    return begun(this.#pool.take(`${kind} fresh`, label, maker), request);
   }
 
   /** One whose disk begins with a tree, or is one, made now; undefined where there is no zygote to fork it from. */
@@ -131,18 +141,8 @@ export class Jails {
     if (typeof zygote === "string") return undefined;
     const { kind, label } = this.#shelf(request);
     const open = (): WarmJail => this.#open({ ...request, spec, tree }, zygote);
-    return this.#takeMade(`${kind} tree`, label, open, request);
-  }
-
-  #takeMade(
-    kind: string,
-    label: string,
-    open: () => WarmJail,
-    { limits }: JailRequest,
-  ): Lease<WarmJail> {
-    const lease = this.#pool.take(kind, label, { open, openInAdvance: () => undefined });
-    lease.slot.slot.begin(limits);
-    return lease;
+    const maker = { open, openInAdvance: () => undefined };
+    return begun(this.#pool.take(`${kind} tree`, label, maker), request);
   }
 
   /** Whether jails can be forked, to which disks can be handed that are made outside. */
