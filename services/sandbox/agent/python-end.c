@@ -31,8 +31,25 @@ struct dictionary {
 
 static struct known {
   object *name, *module, *names, *before;
+  uint64_t version;
 } *known;
 static size_t known_count;
+static bool versions_tell;
+
+/* Up to Python 3.12 a dictionary has another version after each change, and no two have one version. */
+static bool try_versions(void) {
+  object *one = PyDict_New(), *name = PyLong_FromLong(0), *value = PyLong_FromLong(1);
+  const struct dictionary *head = one;
+  uint64_t versions[4] = {0, 0, 0, 0};
+  if (one == NULL || name == NULL || value == NULL) return false;
+  for (int i = 0; i < 4; i++) {
+    if (i == 3 ? PyDict_DelItem(one, name) : PyDict_SetItem(one, name, i == 1 ? name : value)) return false;
+    versions[i] = head->version;
+    for (int before = 0; before < i; before++)
+      if (versions[before] == versions[i]) return false;
+  }
+  return versions[0] != 0;
+}
 
 static void note_modules(void) {
   object *modules = PyImport_GetModuleDict(), *name, *module;
@@ -42,7 +59,8 @@ static void note_modules(void) {
     object *names = PyModule_GetDict(module);
     PyErr_Clear(); /* what is there in place of a module */
     if (names == NULL || names == PyEval_GetBuiltins()) continue;
-    known[known_count++] = (struct known){name, module, names, PyDict_Copy(names)};
+    uint64_t version = ((const struct dictionary *)names)->version;
+    known[known_count++] = (struct known){name, module, names, PyDict_Copy(names), version};
     Py_IncRef(name);
     Py_IncRef(module);
   }
@@ -51,6 +69,7 @@ static void note_modules(void) {
 static bool is_unchanged(const struct known *one) {
   object *name, *value, *name_before, *value_before;
   ptrdiff_t at = 0, at_before = 0;
+  if (versions_tell && ((const struct dictionary *)one->names)->version == one->version) return true;
   if (PyDict_Size(one->names) != PyDict_Size(one->before)) return false;
   while (PyDict_Next(one->names, &at, &name, &value))
     if (!PyDict_Next(one->before, &at_before, &name_before, &value_before) ||
@@ -204,7 +223,10 @@ static void prepare_to_look(object *gc) {
 
 /* The modules are kept: versions before 3.10 call the handlers of atexit and do not hold it. */
 void prepare_end(object *atexit, object *gc) {
-  if (knows_dictionaries()) note_modules();
+  if (knows_dictionaries()) {
+    versions_tell = try_versions();
+    note_modules();
+  }
   prepare_to_look(gc);
   object *capsule = PyCapsule_New(streams_before, NULL, nothing_is_left);
   PyDict_SetItemString(PyInterpreterState_GetDict(PyInterpreterState_Main()), "syla", capsule);

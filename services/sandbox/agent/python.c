@@ -44,7 +44,7 @@ typedef int64_t hash_function(const void *, ptrdiff_t);
 #define SCRIPT "/zygote.py"
 /* What the interpreter is told to run: no file, and as long as main.py, see rename_process(). */
 #define TOLD "/zygote"
-enum { FILE_INPUT = 257, SCRIPT_BYTES_MAX = 65536, TEXT_BYTES_MIN = 128 * 1024 };
+enum { FILE_INPUT = 257, SCRIPT_BYTES_MAX = 65536 };
 /* Of an archive, what follows the list of its files: 22 bytes and a comment. */
 enum { ARCHIVE_END_BYTES_MAX = 22 + 65535 };
 
@@ -354,28 +354,6 @@ static void note(const char *stage, const char *message) {
   out_frame(FRAME_ERROR, 0, &w);
 }
 
-/*
- * A fork does not copy what maps files, but has it looked up anew, a fault for every 64 KiB of code:
- * unless some page of the mapping is the process's own. So one is made ours, with what it held; where
- * the mapping is small, what a page of one's own costs a fork is more than the faults.
- */
-static void keep_text(void) {
-  FILE *maps = opened("/proc/self/maps", "r");
-  char line[PATH_MAX + 128], access[5];
-  unsigned long from, to, inode;
-  while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-    if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu", &from, &to, access, &inode) != 4) continue;
-    if (inode == 0 || access[0] != 'r' || access[1] != '-' || access[3] != 'p') continue;
-    if (to - from < TEXT_BYTES_MIN) continue;
-    int now = PROT_READ | (access[2] == 'x' ? PROT_EXEC : 0);
-    if (mprotect((void *)from, to - from, now | PROT_WRITE) != 0) continue; /* as SELinux may say */
-    volatile char *first = (volatile char *)from;
-    *first = *first;
-    if (mprotect((void *)from, to - from, now) != 0) abort();
-  }
-  if (maps != NULL) fclose(maps);
-}
-
 static bool load_script(void) {
   static char text[SCRIPT_BYTES_MAX];
   FILE *file = opened(SCRIPT, "rb");
@@ -401,7 +379,6 @@ static void serve_python(void) {
   object *atexit = call("unseen", text("atexit")), *gc = call("unseen", text("gc"));
   if (atexit != NULL && gc != NULL) prepare_end(atexit, gc);
   call("freeze", NULL);
-  keep_text();
   /* What waits for us ends, and we are left with one thread: see zygote.c. */
   pid_t child = fork_python();
   if (child != 0) _exit(child < 0);

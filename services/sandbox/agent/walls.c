@@ -35,8 +35,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* /run is an empty read-only directory of the root: the disk is staged on it, then it is the cover
-   for directories that are to look empty. */
+/* Of the root, and read-only: the cover for directories that are to look empty. */
 #define EMPTY_DIRECTORY "/run"
 #define NULL_DEVICE "/dev/null"
 
@@ -117,12 +116,12 @@ void make_disk(uid_t owner, uint64_t bytes, uint64_t inodes) {
   /* Four inodes are the root of the tmpfs and the three directories, not the program's. */
   snprintf(data, sizeof data, "size=%llu,nr_inodes=%llu,mode=0755", (unsigned long long)bytes,
            (unsigned long long)inodes + 4);
-  if (mount("disk", EMPTY_DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, data) != 0)
-    fail("disk", "mount tmpfs");
-  stage_directory(EMPTY_DIRECTORY "/work", "/work", 0755, owner);
-  stage_directory(EMPTY_DIRECTORY "/tmp", "/tmp", 01777, owner);
-  stage_directory(EMPTY_DIRECTORY "/shm", "/dev/shm", 01777, owner);
-  if (umount2(EMPTY_DIRECTORY, MNT_DETACH) != 0) fail("disk", "detach the staging mount");
+  /* Where the last of its directories hides it. Not to be unmounted: that waits for every processor of the host to
+     have been elsewhere (an RCU grace period), 5 ms and more where jails come and go, and nobody inside could. */
+  if (mount("disk", "/work", "tmpfs", MS_NOSUID | MS_NODEV, data) != 0) fail("disk", "mount tmpfs");
+  stage_directory("/work/tmp", "/tmp", 01777, owner);
+  stage_directory("/work/shm", "/dev/shm", 01777, owner);
+  stage_directory("/work/work", "/work", 0755, owner);
 }
 
 void take_disk(const int mounts[3]) {

@@ -84,7 +84,6 @@ static _Noreturn void become_jail(const struct zygote_request *q, const int *fds
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   wire_reset();
-  umount2("/tmp", MNT_DETACH); /* the interpreter's */
   /* Before all descriptors but the connection are closed. */
   if (q->mounts != 0) take_disk(fds + 1 + q->v1_groups + q->v2_groups);
   if (dup2(fds[0], CONTROL_FD) < 0) _exit(121);
@@ -174,6 +173,8 @@ _Noreturn void zygote_serve(void) {
   sigprocmask(SIG_SETMASK, &blocked, NULL);
   sigaction(SIGCHLD, &child, NULL);
   zygote_pid = getpid();
+  /* The interpreter's, which nobody needs any more. Here and not in each jail, for the grace period that it takes. */
+  umount2("/tmp", MNT_DETACH);
   filter_wait();
   out_frame(FRAME_READY, 0, NULL);
   out_flush_all();

@@ -16,7 +16,7 @@ import { type Spawner, openSpawner } from "./spawner.ts";
 import { isPrivileged, type JailRoot, prepareRoot, UID_BASE } from "./root.ts";
 import { seccompFilter } from "../seccomp/seccomp.ts";
 import { openZygote, type Zygote } from "./zygote.ts";
-import { Zygotes, type ZygoteSpec } from "./zygotes.ts";
+import { forksMax, Zygotes, type ZygoteSpec } from "./zygotes.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "zygotes-test-"));
 const filter = seccompFilter();
@@ -157,7 +157,7 @@ describe("Zygotes", { skip: isPrivileged() ? false : "not root: there are no zyg
       const jail = fork(zygote);
       jails.push(jail);
       await jail.ready;
-      for (let takes = 0; takes < 260; takes += 1) zygotes.take(plain);
+      for (let takes = 0; takes < forksMax; takes += 1) zygotes.take(plain);
       for (let turns = 0; turns < 100 && zygotes.take(plain) === zygote; turns += 1) await sleep(5);
     }
     assert.ok(seen.size > 16 && seen.size < 45, `${seen.size} live`);

@@ -21,7 +21,6 @@ const LEFT_TO_THE_SECOND: Readonly<Record<string, Question>> = {
   setgroups: undefined,
   setresgid: undefined,
   setresuid: undefined,
-  umount2: undefined,
   unshare: undefined,
   ioctl: { arg: 1, in: [0x8914] }, // SIOCSIFFLAGS: the loopback is raised
   prctl: { arg: 0, in: [8, 22, 24, 47] }, // PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT
