@@ -3,12 +3,12 @@ import { discoverLanguages, missingLanguages, probeHost } from "@syla/sandbox";
 
 /** Probes the host and prints what was found as one JSON object. */
 export async function printDiagnosis(
-  cacheDirectory: string,
+  dataDirectory: string,
   limits: "cgroup" | "rlimit",
 ): Promise<void> {
   const [capabilities, languages] = await Promise.all([
-    probeHost({ limits }),
-    discoverLanguages({ cacheDirectory, signal: new AbortController().signal }),
+    probeHost({ limits, dataDirectory }),
+    discoverLanguages({ cacheDirectory: dataDirectory, signal: new AbortController().signal }),
   ]);
   const missing = missingLanguages(languages).map(({ name, remedy }) => ({
     ...{ name, ok: false, required: false, detail: "not found", remedy },

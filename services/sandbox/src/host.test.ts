@@ -5,7 +5,7 @@ import { probeHost } from "./host.ts";
 it("probeHost() finds this host able, or says for each thing that is missing what to type", async () => {
   const found = await probeHost();
   const names = found.map((one) => one.name);
-  for (const name of ["bubblewrap", "namespaces", "cgroups", "seccomp", "C compiler", "jail"]) {
+  for (const name of ["bubblewrap", "cgroups", "seccomp", "C compiler", "jail", "copy-on-write"]) {
     assert.ok(names.includes(name), name);
   }
   for (const { ok, detail, remedy, name } of found) {

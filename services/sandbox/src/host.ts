@@ -7,7 +7,7 @@ import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { COMPILER_REMEDY, buildAgent } from "./jail/agent-build.ts";
+import { type Agent, COMPILER_REMEDY, agentDirectory, buildAgent } from "./jail/agent-build.ts";
 import {
   CGROUP_REMEDY,
   type CgroupOptions,
@@ -15,6 +15,7 @@ import {
   openCgroups,
 } from "./cgroup/cgroup.ts";
 import { detectCgroups } from "./cgroup/detect.ts";
+import { probeTrees } from "./copies/trees.ts";
 import { openJail } from "./jail/jail.ts";
 import { openSpawner } from "./jail/spawner.ts";
 import { outcomeOf } from "./jail/outcome.ts";
@@ -38,13 +39,25 @@ const PROBE_MS_MAX = 10_000;
 const MIB = 1024 * 1024;
 const PROBE_LIMITS = { memoryBytes: 64 * MIB, pids: 16 };
 
-/** How programs are to be limited on this host; see openCgroups(). */
-export type ProbeOptions = Pick<CgroupOptions, "limits">;
+export interface ProbeOptions {
+  /** How programs are to be limited on this host; see openCgroups(). */
+  readonly limits?: CgroupOptions["limits"];
+  /** Where the platform keeps its data, or would; default: the folder for temporary files. */
+  readonly dataDirectory?: string;
+}
+
+/** What probes have in common. */
+interface Bench {
+  readonly limits: ProbeOptions["limits"];
+  /** Of theirs, and removed after the last. */
+  readonly directory: string;
+  readonly agentPath: () => Promise<string>;
+}
 
 interface Probe {
   readonly name: string;
   readonly required: boolean;
-  readonly find: (options: ProbeOptions) => Promise<Finding>;
+  readonly find: (bench: Bench) => Promise<Finding>;
   readonly remedy: () => Promise<string> | string;
 }
 
@@ -86,7 +99,7 @@ const readNumber = async (path: string): Promise<number | undefined> => {
   }
 };
 
-const probeCgroups = async ({ limits }: ProbeOptions): Promise<Finding> => {
+const probeCgroups = async ({ limits }: Bench): Promise<Finding> => {
   if (limits === "rlimit") return { ok: true, detail: "not used, as configured (weaker)" };
   const cgroups = await openCgroups();
   try {
@@ -112,15 +125,14 @@ const probeCompiler = async (): Promise<Finding> => {
 };
 
 /** The one that counts: a program in a jail with everything on. */
-const probeJail = async (options: ProbeOptions): Promise<Finding> => {
-  const directory = await mkdtemp(join(tmpdir(), "syla-probe-"));
-  const closes: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true })];
+const probeJail = async ({ limits: kind, directory, agentPath }: Bench): Promise<Finding> => {
+  const closes: (() => Promise<unknown>)[] = [];
   try {
-    const { path: agentPath } = await buildAgent({ directory });
-    const root = prepareRoot({ directory: join(directory, "root"), agentPath });
-    const cgroups = await openCgroups(options);
+    const agent = await agentPath();
+    const root = prepareRoot({ directory: join(directory, "root"), agentPath: agent });
+    const cgroups = await openCgroups({ limits: kind });
     closes.unshift(cgroups.close);
-    const spawner = await openSpawner({ agentPath });
+    const spawner = await openSpawner({ agentPath: agent });
     closes.unshift(() => spawner.close());
     const slot = cgroups.acquire(PROBE_LIMITS);
     slot.begin(PROBE_LIMITS);
@@ -135,6 +147,18 @@ const probeJail = async (options: ProbeOptions): Promise<Finding> => {
     for (const close of closes) await close();
   }
 };
+
+/** Of what templates bring, on the file system that it would lie on. */
+const probeCopyOnWrite = async ({ directory, agentPath }: Bench): Promise<Finding> => {
+  if (!isPrivileged()) return { ok: false, detail: "only root can stack file systems for jails" };
+  await probeTrees(directory, await agentPath());
+  return { ok: true, detail: "sandboxes share what their template brings" };
+};
+
+const copyOnWriteRemedy = (): string =>
+  isPrivileged()
+    ? "keep the data folder on ext4, XFS or Btrfs, with Linux 5.19 or newer"
+    : "start the platform as root (without it, a template is unpacked for each sandbox)";
 
 const probeKvm = async (): Promise<Finding> => {
   await access("/dev/kvm", constants.R_OK | constants.W_OK);
@@ -169,6 +193,12 @@ const PROBES: readonly Probe[] = [
     remedy: () => "provide what is missing above, then: syla doctor",
   },
   {
+    name: "copy-on-write",
+    required: false,
+    find: probeCopyOnWrite,
+    remedy: copyOnWriteRemedy,
+  },
+  {
     name: "KVM",
     required: false,
     find: probeKvm,
@@ -182,14 +212,30 @@ const PROBES: readonly Probe[] = [
   },
 ];
 
-/** Takes 100 ms, or as long as compiling the agent. Never rejects: what fails is a finding. */
+/** Takes 200 ms, and where no platform has started yet as long as compiling the agent. What fails is a finding. */
 export const probeHost = async (options: ProbeOptions = {}): Promise<Capability[]> => {
+  const { limits, dataDirectory = "" } = options;
+  // A data folder is made by the platform, whose user is not always who probes.
+  const started = await access(dataDirectory, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  const directory = await mkdtemp(join(started ? dataDirectory : tmpdir(), ".probe-"));
+  let agent: Promise<Agent> | undefined;
+  const agentPath = async (): Promise<string> => {
+    agent ??= buildAgent({ directory: started ? agentDirectory(dataDirectory) : directory });
+    return (await agent).path;
+  };
   const found: Capability[] = [];
-  // One after the other: cgroups and the jail would otherwise use the same group.
-  for (const { name, required, find, remedy } of PROBES) {
-    const finding = await attempt(() => find(options));
-    const missing = finding.ok ? {} : { remedy: await remedy() };
-    found.push({ name, required, ...finding, ...missing });
+  try {
+    // One after the other: cgroups and the jail would otherwise use the same group.
+    for (const { name, required, find, remedy } of PROBES) {
+      const finding = await attempt(() => find({ limits, directory, agentPath }));
+      const missing = finding.ok ? {} : { remedy: await remedy() };
+      found.push({ name, required, ...finding, ...missing });
+    }
+  } finally {
+    await rm(directory, { recursive: true });
   }
   return found;
 };

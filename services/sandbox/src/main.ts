@@ -9,7 +9,7 @@ import { keepInstance } from "@syla/kit/instances";
 import type { Log } from "@syla/kit/log";
 import type { Metrics } from "@syla/kit/metrics";
 import { createPageTokens } from "@syla/kit/page-token";
-import { buildAgent } from "./jail/agent-build.ts";
+import { agentDirectory, buildAgent } from "./jail/agent-build.ts";
 import { Blobs } from "./copies/blobs.ts";
 import { BuildCache } from "./build/cache.ts";
 import { openCgroups } from "./cgroup/cgroup.ts";
@@ -109,7 +109,7 @@ export async function startSandbox(options: SandboxOptions): Promise<SandboxServ
   let preparing = Promise.resolve();
   return {
     dispatcher: createDispatcher(
-      [runnerRpc({ offer, runner, limits: config.limits })],
+      [runnerRpc({ offer, runner, limits: config.limits, dataDirectory })],
       interceptors,
     ),
     unavailable: "unavailable" in jails ? jails.unavailable : undefined,
@@ -230,7 +230,7 @@ interface Opened {
 
 async function openJails(options: SandboxOptions): Promise<Opened> {
   const { config, dataDirectory, metrics, log } = options;
-  const agent = await buildAgent({ directory: join(dataDirectory, "agent") });
+  const agent = await buildAgent({ directory: agentDirectory(dataDirectory) });
   const directory = rootDirectory(dataDirectory);
   const { path: agentPath, zygote, gatePath } = agent;
   const root = prepareRoot({ directory, agentPath, zygote, gatePath });

@@ -20,7 +20,7 @@ function brokenHost() {
   const log = createLog({ level: "silent", name: "test" });
   const offer = new Offer([python], log, new AbortController().signal);
   const runner = { unavailable: "mkdir /sys/fs/cgroup/secret: EACCES" };
-  const rpc = runnerRpc({ offer, runner, limits: "cgroup" });
+  const rpc = runnerRpc({ offer, runner, limits: "cgroup", dataDirectory: "/nonexistent" });
   return createClient(RunnerService, createDispatcher([rpc], []));
 }
 

@@ -19,12 +19,13 @@ import type { Runner } from "./run.ts";
 export interface RunnerRpcOptions {
   readonly offer: Offer;
   readonly limits: SandboxConfig["limits"];
+  readonly dataDirectory: string;
   /** The reason, when this host cannot isolate. */
   readonly runner: Runner | { readonly unavailable: string };
 }
 
 export function runnerRpc(options: RunnerRpcOptions): Implementation {
-  const { offer, runner, limits } = options;
+  const { offer, runner, limits, dataDirectory } = options;
   const listed = latest((reports: Offer["reports"]) =>
     create(ListLanguagesResponseSchema, { languages: reports.map(describe) }),
   );
@@ -45,7 +46,7 @@ export function runnerRpc(options: RunnerRpcOptions): Implementation {
       return create(CheckNetworkResponseSchema);
     },
     getHost: async () => {
-      const capabilities = await probeHost({ limits });
+      const capabilities = await probeHost({ limits, dataDirectory });
       return create(HostSchema, {
         capabilities: capabilities.map(({ name, ok, required, detail, remedy }) => ({
           name,

@@ -51,7 +51,7 @@ export class CgroupsUnavailableError extends Error {
 
 export interface CgroupOptions {
   /** "rlimit" does without cgroups: limits per process, no shared account. Default "cgroup". */
-  readonly limits?: "cgroup" | "rlimit";
+  readonly limits?: "cgroup" | "rlimit" | undefined;
   readonly paths?: CgroupPaths;
 }
 

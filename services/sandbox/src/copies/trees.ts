@@ -129,21 +129,14 @@ export class Trees {
     blobs.reserve(bytes);
   }
 
-  /** By doing it, once. */
   async #probe(): Promise<boolean> {
     const { directory, agentPath, log } = this.#options;
-    const name = `.${randomUUID()}`;
-    const uids = [String(TREE_UID), String(UID_BASE)];
     try {
-      await mkdir(join(directory, name), { mode: 0o700 });
-      const argv = ["layers-probe", join(directory, name), ...uids];
-      await run(agentPath, argv, { timeout: agentMsMax });
-      await this.#shed(name);
+      await probeTrees(directory, agentPath);
       return true;
     } catch (error) {
       const why = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : error;
       log.info({ why }, "what templates bring is unpacked for each sandbox: no copy-on-write here");
-      await this.#shed(name).catch((left: unknown) => this.#warn("is not removed", name, left));
       return false;
     }
   }
@@ -192,14 +185,32 @@ export class Trees {
     this.#removing.add(removed);
   }
 
-  async #shed(name: string): Promise<void> {
-    const { directory, agentPath } = this.#options;
-    await run(agentPath, ["shed", "remove", directory, name], { timeout: agentMsMax });
+  #shed(name: string): Promise<void> {
+    return shed(this.#options, name);
   }
 
   #warn(what: string, tree: string, error: unknown): void {
     this.#options.log.warn({ error, tree }, `the tree of a template ${what}`);
   }
+}
+
+/** Finds out whether there can be trees in a folder, by stacking a disk on one; rejects with what the agent said. */
+export async function probeTrees(directory: string, agentPath: string): Promise<void> {
+  const name = `.${randomUUID()}`;
+  await mkdir(join(directory, name), { mode: 0o700 });
+  try {
+    const argv = ["layers-probe", join(directory, name), String(TREE_UID), String(UID_BASE)];
+    await run(agentPath, argv, { timeout: agentMsMax });
+  } finally {
+    await shed({ directory, agentPath }, name);
+  }
+}
+
+async function shed(
+  { directory, agentPath }: Pick<TreesOptions, "directory" | "agentPath">,
+  name: string,
+): Promise<void> {
+  await run(agentPath, ["shed", "remove", directory, name], { timeout: agentMsMax });
 }
 
 /** What each jail has before anything is unpacked in it, and whose. */

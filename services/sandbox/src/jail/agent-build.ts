@@ -24,6 +24,9 @@ export interface AgentBuildOptions {
   readonly compiler?: string;
 }
 
+/** Where a platform keeps it. */
+export const agentDirectory = (dataDirectory: string): string => join(dataDirectory, "agent");
+
 /** The library that makes an interpreter a zygote, and the script that it then runs. */
 export interface ZygoteFiles {
   readonly libraryPath: string;
