@@ -133,12 +133,14 @@ function hasHeaders(): boolean {
   return ["/usr/include/stdio.h", "/usr/include/linux/seccomp.h"].every((path) => existsSync(path));
 }
 
+// The platform starts without Python, but it is what most try first: who is not root is not asked for it.
 function findMissing(forTests: boolean): readonly Need[] {
+  const wantsPython = forTests || process.getuid?.() === 0;
   const missing: Need[] = [];
   if (!hasProgram("bwrap")) missing.push("bubblewrap");
   if (!hasProgram("cc")) missing.push("compiler");
   if (!hasHeaders()) missing.push("headers");
-  if (forTests && !hasProgram("python3")) missing.push("python");
+  if (wantsPython && !hasProgram("python3")) missing.push("python");
   return missing;
 }
 

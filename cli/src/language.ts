@@ -4,6 +4,8 @@ import { extname } from "node:path";
 import { usageFailure } from "./failure.ts";
 import { suggestion } from "./nearest.ts";
 
+const others = "How to get others, `syla doctor` says.";
+
 /** The language of a file by its ending, else by its first line. */
 export function detectLanguage(
   path: string,
@@ -19,7 +21,7 @@ export function detectLanguage(
   const why =
     interpreter === undefined ? `its ending says nothing` : `'${interpreter}' is not here`;
   throw usageFailure(
-    `Cannot tell the language of '${path}': ${why}. Give it with -l; there are ${names(languages)}.`,
+    `Cannot tell the language of '${path}': ${why}. Give it with -l; there are ${names(languages)}. ${others}`,
   );
 }
 
@@ -29,7 +31,9 @@ export function findLanguage(name: string, languages: readonly Language[]): Lang
   if (found !== undefined) return found;
   const known = languages.flatMap((language) => [language.name, ...language.aliases]);
   const near = suggestion(name, known);
-  throw usageFailure(`There is no language '${name}' here.${near} There are ${names(languages)}.`);
+  throw usageFailure(
+    `There is no language '${name}' here.${near} There are ${names(languages)}. ${others}`,
+  );
 }
 
 /** Whether a file's name is one that the language's tools take as its own. */

@@ -36,7 +36,14 @@ test("renderBanner() says what this is, where it is, and the next thing to type"
   ]) {
     assert.ok(text.includes(part), part);
   }
-  assert.match(text, /npx syla run examples\/primes\.py/);
+});
+
+test("renderBanner() suggests what can be run here", () => {
+  const first = { state: "ran", milliseconds: 1 } as const;
+  const languages = [report("javascript", "24.1.0", first)];
+  assert.match(renderBanner({ ...banner, languages }), /Next: .* npx syla run -l javascript -$/m);
+  languages.push(report("python", "3.12.1", first));
+  assert.match(renderBanner({ ...banner, languages }), /Next: npx syla run examples\/primes\.py$/m);
 });
 
 test("renderBanner() has one line a language, each version with its first run", () => {

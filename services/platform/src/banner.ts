@@ -33,6 +33,13 @@ function languageLines(reports: readonly LanguageReport[]): string[] {
   });
 }
 
+/** What runs here; the platform's own Node.js always does. */
+function firstThing(languages: readonly LanguageReport[]): string {
+  return languages.some(({ language }) => language.name === "python")
+    ? "npx syla run examples/primes.py"
+    : "echo 'console.log(6 * 7)' | npx syla run -l javascript -";
+}
+
 /** The text, with a newline at its end. */
 export function renderBanner(banner: Banner): string {
   const { version, restUrl, grpcAddress, dataDirectory, keyPath, languages, unavailable } = banner;
@@ -52,7 +59,7 @@ export function renderBanner(banner: Banner): string {
     "",
     ...running,
     "",
-    `  Next: ${unavailable === undefined ? "npx syla run examples/primes.py" : "npx syla doctor"}`,
+    `  Next: ${unavailable === undefined ? firstThing(languages) : "npx syla doctor"}`,
     "  Ctrl-C stops it.",
     "",
     "",

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
 import { it } from "node:test";
 import { probeHost } from "./host.ts";
 
@@ -28,5 +31,16 @@ it("probeHost() says not found, with the remedy, for a program that is not there
     });
   } finally {
     process.env["PATH"] = path;
+  }
+});
+
+it("probeHost() finds the same beside a platform's data, wherever that is named from", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "syla-host-test-"));
+  try {
+    const dataDirectory = relative(process.cwd(), folder);
+    assert.deepEqual(await probeHost({ dataDirectory }), await probeHost());
+    assert.deepEqual(readdirSync(folder), ["agent"]);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

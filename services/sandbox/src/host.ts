@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { access, constants, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { type Agent, COMPILER_REMEDY, agentDirectory, buildAgent } from "./jail/agent-build.ts";
 import {
@@ -214,16 +214,12 @@ const PROBES: readonly Probe[] = [
 
 /** Takes 200 ms, and where no platform has started yet as long as compiling the agent. What fails is a finding. */
 export const probeHost = async (options: ProbeOptions = {}): Promise<Capability[]> => {
-  const { limits, dataDirectory = "" } = options;
-  // A data folder is made by the platform, whose user is not always who probes.
-  const started = await access(dataDirectory, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
-  const directory = await mkdtemp(join(started ? dataDirectory : tmpdir(), ".probe-"));
+  const { limits } = options;
+  const home = await startedIn(options.dataDirectory);
+  const directory = await mkdtemp(join(home ?? tmpdir(), ".probe-"));
   let agent: Promise<Agent> | undefined;
   const agentPath = async (): Promise<string> => {
-    agent ??= buildAgent({ directory: started ? agentDirectory(dataDirectory) : directory });
+    agent ??= buildAgent({ directory: home === undefined ? directory : agentDirectory(home) });
     return (await agent).path;
   };
   const found: Capability[] = [];
@@ -238,6 +234,17 @@ export const probeHost = async (options: ProbeOptions = {}): Promise<Capability[
     await rm(directory, { recursive: true });
   }
   return found;
+};
+
+/** A data folder is made by the platform, whose user is not always who probes. */
+const startedIn = async (dataDirectory: string | undefined): Promise<string | undefined> => {
+  if (dataDirectory === undefined) return undefined;
+  try {
+    await access(dataDirectory, constants.W_OK);
+    return resolve(dataDirectory);
+  } catch {
+    return undefined;
+  }
 };
 
 const attempt = async (find: () => Promise<Finding>): Promise<Finding> => {
