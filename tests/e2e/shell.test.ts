@@ -62,6 +62,7 @@ test("Ctrl-D ends a shell, and another program can take its place", async () => 
   await saw(">>> ");
   type("6 * 7\r");
   await saw("42");
+  await saw(">>> "); // not before: at a terminal that Python has yet to prepare, it is no end of input
   type("\u0004");
   assert.equal((await ended).code, 0);
 });
