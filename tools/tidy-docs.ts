@@ -1,4 +1,5 @@
-// The rules that hold for documentation: a link leads somewhere, and a command that a reader would type exists.
+// The rules that hold for documentation: a link leads somewhere, a file that is named is there, and a command that a
+// reader would type exists.
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { type Finding, lineAt, type SourceFile } from "./tidy-rules.ts";
@@ -9,6 +10,8 @@ export interface DocumentedThings {
   readonly scripts: readonly string[];
   /** The commands of the CLI. */
   readonly commands: readonly string[];
+  /** The repository's files. */
+  readonly files: readonly string[];
   /** The repository's folder. */
   readonly root: string;
 }
@@ -18,7 +21,11 @@ const shellBlock = /^```(?:sh|bash|console)\n([\s\S]*?)^```/gm;
 
 /** Checks one Markdown file. */
 export function checkDocs(file: SourceFile, things: DocumentedThings): readonly Finding[] {
-  return [...checkLinks(file, things.root), ...checkCommands(file, things)];
+  return [
+    ...checkLinks(file, things.root),
+    ...checkFiles(file, things.files),
+    ...checkCommands(file, things),
+  ];
 }
 
 function checkLinks({ path, text }: SourceFile, root: string): Finding[] {
@@ -34,6 +41,19 @@ function checkLinks({ path, text }: SourceFile, root: string): Finding[] {
     }
     if (anchor === "" || headings(place).includes(anchor)) return [];
     return [{ rule: "link", path, line, message: `${resolved} has no heading #${anchor}` }];
+  });
+}
+
+const sourcePath = /`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|c|h))`/g;
+
+/** By the end of its path: a page about one service does not begin each with where that is. */
+function checkFiles({ path, text }: SourceFile, files: readonly string[]): Finding[] {
+  return [...text.matchAll(sourcePath)].flatMap((match) => {
+    const name = match[1] ?? "";
+    if (files.some((file) => `/${file}`.endsWith(`/${name}`))) return [];
+    return [
+      { rule: "file", path, line: lineAt(text, match.index), message: `there is no ${name}` },
+    ];
   });
 }
 

@@ -87,11 +87,12 @@ test("checkText() finds folders named for no role", () => {
   assert.deepEqual(textOf(opening, "kit/src/utils.ts"), []);
 });
 
-test("checkDocs() finds links that lead nowhere and commands that are not there", () => {
-  const things = { root, scripts: ["start"], commands: ["run"] };
+test("checkDocs() finds links that lead nowhere, and files and commands that are not there", () => {
+  const things = { root, scripts: ["start"], commands: ["run"], files: ["kit/src/json/read.ts"] };
   const docs = (text: string) => rules(checkDocs({ path: "README.md", text }, things));
   assert.deepEqual(docs("[a](package.json) [b](https://example.org) [c](#d)\n# D"), ["link:1"]);
   assert.deepEqual(docs("[a](no/such/file.md)"), ["link:1"]);
+  assert.deepEqual(docs("`json/read.ts`, `read.ts`\n`src/read.ts`"), ["file:2"]);
   assert.deepEqual(docs("```sh\nnpm ci && npm start\nnpx syla run x\n```"), []);
   assert.deepEqual(docs("```sh\nnpm run nothing\nnpx syla fly\n```"), ["command:2", "command:3"]);
   assert.deepEqual(docs("```sh\nnpx syla run examples/none.py\n```"), ["command:2"]);

@@ -36,6 +36,7 @@ function main(): void {
     root,
     scripts: parseScripts(readFileSync(join(root, "package.json"), "utf8")),
     commands: findCommands(files),
+    files: files.map(({ path }) => path),
   };
   const findings = files.flatMap((file): readonly Finding[] => {
     const found = [...checkText(file)];

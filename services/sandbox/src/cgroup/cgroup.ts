@@ -1,6 +1,6 @@
 /**
  * Cgroups for runs: `syla-<pid>-<start time>` below our own group, and in it slots that are made
- * once and used again and again. A process joins its slot by itself (see ../agent/launch.c for
+ * once and used again and again. A process joins its slot by itself (see ../../agent/spawn.c for
  * why).
  *
  * The parent's name says which process owns it, so that what a kill -9 left behind is recognised by
