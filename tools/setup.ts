@@ -20,6 +20,8 @@ type Need =
   | "compiler"
   | "headers"
   | "python"
+  | "curl"
+  | "git"
   | "browser"
   | "pip"
   | "figures"
@@ -38,6 +40,8 @@ const managers: readonly Manager[] = [
       compiler: "gcc",
       headers: "libc6-dev",
       python: "python3",
+      curl: "curl",
+      git: "git",
       browser: "chromium",
       pip: "python3-pip",
       figures: "python3-matplotlib",
@@ -54,6 +58,8 @@ const managers: readonly Manager[] = [
       compiler: "gcc",
       headers: "glibc-devel kernel-headers",
       python: "python3",
+      curl: "curl",
+      git: "git",
       browser: "chromium",
       pip: "python3-pip",
       figures: "python3-matplotlib",
@@ -70,6 +76,8 @@ const managers: readonly Manager[] = [
       compiler: "gcc",
       headers: "musl-dev linux-headers",
       python: "python3",
+      curl: "curl",
+      git: "git",
       browser: "chromium",
       pip: "py3-pip",
       figures: "py3-matplotlib",
@@ -86,6 +94,8 @@ const managers: readonly Manager[] = [
       compiler: "gcc",
       headers: "glibc linux-api-headers",
       python: "python",
+      curl: "curl",
+      git: "git",
       browser: "chromium",
       pip: "python-pip",
       figures: "python-matplotlib",
@@ -102,6 +112,8 @@ const managers: readonly Manager[] = [
       compiler: "gcc",
       headers: "glibc-devel linux-glibc-devel",
       python: "python3",
+      curl: "curl",
+      git: "git",
       browser: "chromium",
       pip: "python3-pip",
       figures: "python3-matplotlib",
@@ -141,6 +153,8 @@ function findMissing(forTests: boolean): readonly Need[] {
   if (!hasProgram("cc")) missing.push("compiler");
   if (!hasHeaders()) missing.push("headers");
   if (wantsPython && !hasProgram("python3")) missing.push("python");
+  if (forTests && !hasProgram("curl")) missing.push("curl");
+  if (forTests && !hasProgram("git")) missing.push("git");
   return missing;
 }
 

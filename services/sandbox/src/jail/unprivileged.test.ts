@@ -1,13 +1,15 @@
 /** The jail of a platform that is not root: another way to the same walls. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { chmodSync, mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { it } from "node:test";
 import { promisify } from "node:util";
 import { isPrivileged, prepareRoot } from "./root.ts";
 
-const NOBODY = 65_534;
+/** The repository. */
+const here = join(import.meta.dirname, "../../../..");
 const SCRIPT = `
 id -u; grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\t\\n' '  '; echo
 ls /proc/1/fd 2>&1 | tail -1
@@ -33,15 +35,33 @@ it("prepareRoot() refuses to run programs as host uid 0", { skip: !isPrivileged(
 });
 
 /** In a Node process of its own: of nobody's when we are root, else of ours. */
-const asNobody = (script: string): Promise<{ stdout: string }> => {
-  const fixture = new URL("./fixture.ts", import.meta.url).href;
+const asNobody = async (script: string): Promise<{ stdout: string }> => {
+  if (process.getuid?.() !== 0) return run(process.execPath, program(here, script));
+  // Others may not be let into the folder that the repository is in, such as root's home: it is mounted elsewhere.
+  const place = mkdtempSync(join(tmpdir(), "syla-unprivileged-test-"));
+  try {
+    chmodSync(place, 0o755);
+    const enter = `mount --bind "$0" "$1"; shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"`;
+    const node = process.execPath.startsWith(here)
+      ? join(place, relative(here, process.execPath))
+      : process.execPath;
+    const command = ["sh", "-ec", enter, here, place, node, ...program(place, script)];
+    return await run("unshare", ["--mount", ...command]);
+  } finally {
+    rmdirSync(place);
+  }
+};
+
+const run = (command: string, args: readonly string[]): Promise<{ stdout: string }> =>
+  promisify(execFile)(command, args, { cwd: "/" });
+
+const program = (repository: string, script: string): string[] => {
+  const fixture = join(repository, relative(here, join(import.meta.dirname, "fixture.ts")));
   const code = `
     const { openFixture } = await import(${JSON.stringify(fixture)});
     const jails = await openFixture({ limits: "rlimit" });
     const result = await jails.run(["/bin/sh", "-c", ${JSON.stringify(script)}]);
     process.stdout.write(result.stdout + result.stderr + (result.end.detail ?? ""));
     await jails.close();`;
-  const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-  const args = ["--input-type=module", "-e", code];
-  return promisify(execFile)(process.execPath, args, { ...user, cwd: "/" });
+  return ["--input-type=module", "-e", code];
 };
