@@ -43,9 +43,9 @@ void channel_say(const struct channel *c, enum frame_type type, const struct wri
 void channel_release(struct channel *c) {
   close_fd(&c->input);
   for (int i = 0; i < OUTPUTS; i++) close_fd(&c->outputs[i].fd);
-  c->kind = FREE;
+  c->kind = channel_id(c) < ACCEPTED_FROM || c->closed ? FREE : LEFT;
   out_frame(FRAME_RELEASED, channel_id(c), NULL);
-  while (channels_end > 0 && channels[channels_end - 1].kind == FREE) channels_end--;
+  while (channels_end > 0 && is_over(&channels[channels_end - 1])) channels_end--;
 }
 
 void channel_refuse(struct channel *c, enum stage stage, int error) {
@@ -184,7 +184,7 @@ void input_pour(struct channel *c) {
 
 void on_input(const struct frame *frame) {
   struct channel *c = channel_named(frame, false);
-  if (c->kind == FREE || c->closed) return; /* it has ended in the meantime */
+  if (is_over(c) || c->closed) return; /* it has ended in the meantime */
   if (c->input < 0) {
     c->input_taken += frame->length;
     return tell_taken(c, 1);
@@ -203,7 +203,7 @@ void on_input(const struct frame *frame) {
 
 void on_input_end(const struct frame *frame) {
   struct channel *c = channel_named(frame, false);
-  if (c->kind == FREE || c->input < 0) return;
+  if (is_over(c) || c->input < 0) return;
   c->input_ends = true;
   input_pour(c);
 }
@@ -213,13 +213,14 @@ void on_grant(const struct frame *frame, struct reader *r) {
   const uint32_t which = read_u32(r), bytes = read_u32(r);
   errno = EPROTO;
   if (which >= OUTPUTS || bytes > GRANT_MAX) fail("grant", "out of range");
-  if (c->kind == FREE) return;
+  if (is_over(c)) return;
   struct output *o = &c->outputs[which];
   o->granted = o->granted > GRANT_MAX - bytes ? GRANT_MAX : o->granted + bytes;
 }
 
 void on_close(const struct frame *frame) {
   struct channel *c = channel_named(frame, false);
+  if (c->kind == LEFT) c->kind = FREE;
   if (c->kind == FREE) return;
   c->closed = true;
   end_input(c);

@@ -26,7 +26,8 @@ struct output {
 };
 
 struct channel {
-  enum { FREE, PROCESS, CONNECTING, CONNECTION, LISTENER } kind;
+  /* LEFT: nothing is left of a connection that we named, but the host has yet to close it (keep.c). */
+  enum { FREE, PROCESS, CONNECTING, CONNECTION, LISTENER, LEFT } kind;
   bool closed; /* by the host: nobody is to be told of it but of its release */
   bool exited, told;
   bool hushes; /* stops all others until it exits: when it is killed, they go on */
@@ -54,6 +55,7 @@ uint16_t channel_id(const struct channel *c);
 /* The one that a frame names, in use or, when it is to be new, free; another name ends the jail. */
 struct channel *channel_named(const struct frame *frame, bool is_new);
 void channel_take(struct channel *c, int kind);
+static inline bool is_over(const struct channel *c) { return c->kind == FREE || c->kind == LEFT; }
 /* To the host, unless it has closed the channel. */
 void channel_say(const struct channel *c, enum frame_type type, const struct writer *w);
 /* The last of a channel: it did not come to be, or nothing of it is left. */

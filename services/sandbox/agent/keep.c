@@ -10,6 +10,11 @@
  * A process's EXIT follows all that it had written, since its pipes are read until they are empty
  * first; what its children write later still comes. RELEASED is the last of a channel: when its
  * process is reaped and its streams have ended, or when the host has closed it.
+ *
+ * What the host says of a channel may be on its way when the channel is released. Of one that it named
+ * itself it says nothing more before it has heard of that and names it anew. A connection that we
+ * named is closed by the host in any case, as the last it says of it, and its name is not
+ * another's before: else what was said of one connection would be done to the next.
  */
 #include "channel.h"
 
@@ -249,7 +254,7 @@ static void settle(struct channel *c) {
   if (c->kind == PROCESS) {
     if (c->exited && !c->told && empty) tell_exit(c);
     if (c->told && ended) channel_release(c);
-  } else if (c->kind != FREE && ended && (c->input < 0 || c->closed)) {
+  } else if (!is_over(c) && ended && (c->input < 0 || c->closed)) {
     channel_release(c);
   }
 }
@@ -271,7 +276,7 @@ unsigned polls_add(unsigned count) {
   bool room = out_room() > 0;
   for (unsigned i = 0; i < channels_end; i++) {
     const struct channel *c = &channels[i];
-    if (c->kind == FREE) continue;
+    if (is_over(c)) continue;
     if (c->kind == CONNECTING) {
       count = add(count, c, 0, c->outputs[0].fd, POLLOUT);
       continue;
@@ -292,7 +297,7 @@ unsigned polls_add(unsigned count) {
 static void serve_polled(unsigned index) {
   struct channel *c = &channels[polled[index].channel];
   int which = polled[index].which;
-  if (c->kind == FREE) return;
+  if (is_over(c)) return;
   if (c->kind == CONNECTING) finish_connecting(c);
   else if (c->kind == LISTENER) accept_one(c);
   else if (which < 0) input_pour(c);

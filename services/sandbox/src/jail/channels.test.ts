@@ -261,6 +261,33 @@ describe("a jail that stays", () => {
       await assert.rejects(channels.connect(7999, { output: () => {} }).begun, RefusedError);
     }));
 
+  test("does to no connection what was said of the one before it", () =>
+    kept(async ({ channels, start }) => {
+      const client = [
+        "import socket",
+        "for n in range(300):",
+        "    c = socket.create_connection(('127.0.0.1', 7001)); c.sendall(b'%d' % n)",
+        "    said = b''.join(iter(lambda: c.recv(100), b'')); c.close()",
+        "    if said != b'<%d>' % n: print(n, said)",
+        "print('done')",
+      ].join("\n");
+      // What it says last is on its way when the agent has already released it, and taken the next.
+      const proxy = channels.listen(7001, (channel) => {
+        channel.grant("stdout", window);
+        return {
+          output: (_, data) => {
+            void channel.write(Buffer.from(`<${data.toString()}>`));
+            channel.endInput();
+          },
+          outputEnd: () => channel.close(),
+        };
+      });
+      await proxy.begun;
+      const running = start(["/usr/bin/python3", "-c", client]);
+      await running.exited;
+      assert.equal(running.text("stdout"), "done\n");
+    }));
+
   test("connects to a server that listens on ::1 alone, and to 127.0.0.1 where both have one", () =>
     kept(async ({ channels, start }) => {
       const server = [

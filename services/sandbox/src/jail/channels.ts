@@ -86,6 +86,7 @@ export class Channel {
   readonly #pending: Pending[] = [];
   #room = INPUT_BYTES;
   #input: "open" | "ending" | "closed" = "open";
+  #closed = false;
   #gone = false;
 
   constructor(id: number, send: Send, listener: ChannelListener) {
@@ -104,7 +105,7 @@ export class Channel {
 
   /** Lets so many more bytes of an output come. */
   grant(output: Output, bytes: number): void {
-    if (this.#gone || bytes === 0) return;
+    if (this.#closed || this.#gone || bytes === 0) return;
     this.#granted[output] += bytes;
     this.#send(grantFrame(this.id, output, bytes));
   }
@@ -135,9 +136,11 @@ export class Channel {
     if (!this.#gone) this.#send(resizeFrame(this.id, size));
   }
 
-  /** Closes its streams; a process that is not ended goes on without. */
+  /** Closes its streams; a process that is not ended goes on without. Nothing is said of them after that. */
   close(): void {
-    if (!this.#gone) this.#send(closeFrame(this.id));
+    if (this.#closed || this.#gone) return;
+    this.#closed = true;
+    this.#send(closeFrame(this.id));
   }
 
   /** Hears the agent; throws FrameError at what is not due. */
@@ -179,6 +182,7 @@ export class Channel {
   }
 
   #pour(): void {
+    if (this.#closed) return;
     for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
       if (this.#room === 0) return;
       const piece = next.data.subarray(0, this.#room);
@@ -248,6 +252,8 @@ export class Channels {
     const channel = this.#open.get(raw.process);
     if (channel === undefined) throw new FrameError(`Channel ${raw.process} is not open`);
     if (frame.type === "released") {
+      // The agent gives a name of its own choice to the next connection when it has heard the last of this one.
+      if (channel.id >= ACCEPTED_FROM) channel.close();
       this.#open.delete(channel.id);
       this.#accepts.delete(channel.id);
       return channel.end(new Error("The channel has ended"));
