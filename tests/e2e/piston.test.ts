@@ -41,6 +41,11 @@ async function run(language: string, content: string, more: object = {}): Promis
   return parseResult(JSON.parse(text));
 }
 
+async function offers(language: string): Promise<boolean> {
+  const runtimes = await client().runtimes();
+  return runtimes.success && runtimes.data.some((one) => one.language === language);
+}
+
 test("piston-api-client lists runtimes and runs a program", async () => {
   const runtimes = await client().runtimes();
   assert.ok(runtimes.success);
@@ -95,12 +100,17 @@ test("a compiler's words are its own stage; a program that does not compile is n
   assert.equal(bad.compile?.status, "RE");
 });
 
-test("a Java program may be in a file of any name, and C++ has Piston's name", async () => {
+test("a Java program may be in a file of any name", async (t) => {
+  if (!(await offers("java"))) return t.skip("java is not on this host");
   const java =
     'public class Hello { public static void main(String[] a) { System.out.print("j"); } }';
   const files = [{ name: "my_cool_code.java", content: java }];
   const limits = { run_timeout: 3000, compile_timeout: 10_000 };
   assert.equal((await run("java", "", { files, ...limits })).run.output, "j");
+});
+
+test("C++ has Piston's name", async (t) => {
+  if (!(await offers("c++"))) return t.skip("cpp is not on this host");
   const cpp = "#include <iostream>\nint main() { std::cout << 42; }";
   const answer = await run("c++", cpp);
   assert.deepEqual([answer.language, answer.run.output], ["c++", "42"]);
