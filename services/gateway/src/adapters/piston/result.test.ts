@@ -43,7 +43,7 @@ const metrics = { memoryPeakMb: 2, executionDurationMs: 200, cpuUsageMillicores:
 test("a stage has both streams, both together in their order, and what it took", () => {
   const { run, compile, language, version } = follow("python", [
     [1000, phase("")],
-    [1010, phase("run")],
+    [1014, phase("run")], // told late
     [1020, text("stdout", "a")],
     [1030, text("stderr", "b")],
     [1040, text("stdout", "ç")],

@@ -111,8 +111,15 @@ export class JobLog {
     return {
       memory: metrics === undefined ? null : Math.round(metrics.memoryPeakMb * 1024 ** 2),
       cpu_time: this.#cpuMs(),
-      wall_time: wallMs ?? (log === undefined ? null : wallOf(log)),
+      wall_time: wallMs ?? this.#wallMs(log),
     };
+  }
+
+  /** By the jail's clock where there was one stage; the news of a start may come some milliseconds late. */
+  #wallMs(log: StageLog | undefined): number | null {
+    if (log === undefined) return null;
+    const metrics = this.#stages.size === 1 ? this.#finished?.metrics : undefined;
+    return metrics === undefined ? wallOf(log) : Math.round(metrics.executionDurationMs);
   }
 
   #cpuMs(): number | null {
