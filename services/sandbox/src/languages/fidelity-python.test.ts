@@ -261,7 +261,7 @@ a, b = A(), [A()]
 b.append(b)
 atexit.register(print, 'first registered')
 atexit.register(lambda: print('second', threading.enumerate()))
-threading.Thread(target=lambda: (time.sleep(.05), print('thread'))).start()
+threading.Thread(target=lambda: (time.sleep(.5), print('thread'))).start()
 threading.Thread(target=lambda: time.sleep(9), daemon=True).start()
 print('end of main')`,
   "an error of main, and a thread that goes on": `import threading, time
