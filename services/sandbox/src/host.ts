@@ -212,7 +212,7 @@ const PROBES: readonly Probe[] = [
   },
 ];
 
-/** Takes 200 ms, and where no platform has started yet as long as compiling the agent. What fails is a finding. */
+/** Takes 0.4 s, and where no platform has started yet as long as compiling the agent. What fails is a finding. */
 export const probeHost = async (options: ProbeOptions = {}): Promise<Capability[]> => {
   const { limits } = options;
   const home = await startedIn(options.dataDirectory);
